@@ -1,0 +1,74 @@
+"""evalsuite: retrieval and legal-agent evaluation with numbers one can trust.
+
+from evalsuite import evaluate
+runs = evaluate("corpora/clauses-mini", ["bm25", "dense"])
+print(runs[0].summary.measures["nDCG@10"])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from evalsuite.errors import EvalsuiteError
+    from evalsuite.retrieval.corpus import Corpus, Document, Qrels, Query
+    from evalsuite.retrieval.evaluate import Outcome, evaluate
+    from evalsuite.retrieval.formats import load_corpus
+    from evalsuite.retrieval.measures import DEFAULT_MEASURES, Measure, measure
+    from evalsuite.retrieval.retrievers.base import Hits, Retriever
+    from evalsuite.retrieval.runs import Run, in_order, read_run
+    from evalsuite.summary import read_summary, verify
+
+_HOME = {
+    "EvalsuiteError": "errors",
+    "Corpus": "retrieval.corpus",
+    "Document": "retrieval.corpus",
+    "Qrels": "retrieval.corpus",
+    "Query": "retrieval.corpus",
+    "Outcome": "retrieval.evaluate",
+    "evaluate": "retrieval.evaluate",
+    "load_corpus": "retrieval.formats",
+    "DEFAULT_MEASURES": "retrieval.measures",
+    "Measure": "retrieval.measures",
+    "measure": "retrieval.measures",
+    "Hits": "retrieval.retrievers.base",
+    "Retriever": "retrieval.retrievers.base",
+    "Run": "retrieval.runs",
+    "in_order": "retrieval.runs",
+    "read_run": "retrieval.runs",
+    "read_summary": "summary",
+    "verify": "summary",
+}
+
+__all__ = [
+    "DEFAULT_MEASURES",
+    "Corpus",
+    "Document",
+    "EvalsuiteError",
+    "Hits",
+    "Measure",
+    "Outcome",
+    "Qrels",
+    "Query",
+    "Retriever",
+    "Run",
+    "evaluate",
+    "in_order",
+    "load_corpus",
+    "measure",
+    "read_run",
+    "read_summary",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import evalsuite` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'evalsuite' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"evalsuite.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,325 @@
+"""The flow: corpus x retriever -> run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evalsuite.errors import EvalsuiteError, RunError, UsageError
+from evalsuite.progress import track
+from evalsuite.records import Manifest, QueryResult, Suite, Summary
+from evalsuite.retrieval.corpus import Corpus
+from evalsuite.retrieval.formats import load_corpus
+from evalsuite.retrieval.measures import DEFAULT_MEASURES, Graded, Measure
+from evalsuite.retrieval.retrievers import Hits, Retriever, System, create
+from evalsuite.retrieval.runs import Run, in_order, run_lines
+from evalsuite.statistics import LEVEL, RESAMPLES, SEED
+from evalsuite.storage import RunWriter, atomic_file, read_manifest, sha256_file, sha256_json
+from evalsuite.summary import protocol_id, read_summary, write_summary
+
+QUERY_CHUNK = 256
+TOP = 10
+DEPTH = 1000
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "bm25s",
+    "numba",
+    "rank-bm25",
+    "sentence-transformers",
+    "transformers",
+    "torch",
+    "faiss-cpu",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One corpus x retriever. `summary` is None when the retriever failed; `manifest.error` then says why."""
+
+    path: Path
+    manifest: Manifest
+    summary: Summary | None
+    reused: bool = False
+
+
+def default_cache() -> Path:
+    """$EVALSUITE_CACHE, else ~/.cache/evalsuite."""
+    return Path(os.environ.get("EVALSUITE_CACHE") or Path.home() / ".cache" / "evalsuite")
+
+
+def evaluate(
+    corpora: str | Path | Corpus | Sequence[str | Path | Corpus],
+    retrievers: str | Retriever | Sequence[str | Retriever],
+    *,
+    view: str | None = None,
+    depth: int | None = DEPTH,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    out: str | Path = "reports",
+    cache: str | Path | None = None,
+    fresh: bool = False,
+) -> list[Outcome]:
+    """Score every retriever on every corpus; one run folder each under `out`, in the order given.
+
+    `depth` cuts each ranking (None: not at all). A finished run with the same corpus, settings, protocol, code and
+    package versions is returned as it is, an interrupted one is resumed, unless `fresh`. A retriever that raises is
+    recorded as failed and the others go on. Raises EvalsuiteError for input that cannot be used.
+    """
+    if depth is not None and depth < 1:
+        raise UsageError(f"depth must be 1 or more; found {depth}")
+    cutoffs = [str(Measure.parse(name)) for name in dict.fromkeys(measures)]
+    if not cutoffs:
+        raise UsageError("no measure is named")
+    place = default_cache() if cache is None else Path(cache)
+    systems = [create(item, place) for item in ([retrievers] if isinstance(retrievers, str) else _listed(retrievers))]
+    if not systems:
+        raise UsageError("no retriever is named; evalsuite retrieval list shows them")
+    loaded = [item if isinstance(item, Corpus) else load_corpus(item, view) for item in _listed(corpora)]
+    return [
+        _Evaluation(corpus, system, depth, cutoffs, Path(out), fresh).run() for corpus in loaded for system in systems
+    ]
+
+
+def _listed(items: Any) -> list[Any]:
+    return list(items) if isinstance(items, (list, tuple)) else [items]
+
+
+class _Evaluation:
+    """One corpus x retriever."""
+
+    def __init__(
+        self, corpus: Corpus, system: System, depth: int | None, measures: list[str], out: Path, fresh: bool
+    ) -> None:
+        self.corpus, self.system, self.depth = corpus, system, depth
+        self.measures = [Measure.parse(name) for name in measures]
+        self.manifest = _manifest(corpus, system, depth, measures)
+        self.path = self._folder(out, fresh)
+
+    def _folder(self, out: Path, fresh: bool) -> Path:
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out} is a file; the output must be a folder")
+        identity = self.manifest.model_dump(include={"suite", "system", "protocol", "environment"})
+        label = "-".join(_slug(part) for part in (self.corpus.name, self.corpus.view, self.system.name))
+        name = f"{label}-{sha256_json(identity)[:8]}"
+        for number in range(1, 10_000):
+            path = out / (name if number == 1 else f"{name}-{number}")
+            if not (path / "run.json").exists():
+                return path
+            finished = read_manifest(path).status in ("complete", "failed")
+            if not fresh and (not finished or self.system.builtin):
+                return path
+        raise RunError("holds 10,000 runs of one system", where=str(out))
+
+    def run(self) -> Outcome:
+        if (self.path / "run.json").exists():
+            stored = read_manifest(self.path)
+            if stored.status == "complete":
+                return Outcome(self.path, stored, read_summary(self.path), reused=True)
+        self.manifest.run_id = self.path.name
+        _reset_peak_memory()
+        started = time.perf_counter()
+        try:
+            self.system.retriever.index(self.corpus)
+        except Exception as error:
+            if isinstance(error, EvalsuiteError) and self.system.builtin:
+                raise
+            writer = RunWriter(self.path, self.manifest)
+            return Outcome(self.path, writer.close("failed", error=_told(error, "index")), None)
+        seconds = {"index": time.perf_counter() - started}
+        writer = RunWriter(self.path, self.manifest)
+        resumed = len(writer.done)
+        try:
+            seconds["search"] = self._search_all(writer)
+            _join_parts(self.path / "artifacts")
+        except KeyboardInterrupt:
+            writer.close("interrupted")
+            raise
+        except Exception as error:
+            manifest = writer.close("failed", error=_told(error, "search"))
+            if isinstance(error, EvalsuiteError) and self.system.builtin:
+                raise
+            return Outcome(self.path, manifest, None)
+        manifest = writer.close("complete", **self._measured(seconds, resumed))
+        return Outcome(self.path, manifest, write_summary(self.path))
+
+    def _search_all(self, writer: RunWriter) -> float:
+        """Search, grade and store the queries chunk by chunk; a chunk that is stored already is skipped. Seconds spent."""
+        corpus, spent = self.corpus, 0.0
+        wanted = len(corpus) if self.depth is None else self.depth
+        if len(corpus.exclusions):
+            wanted += int(np.bincount(corpus.exclusions[:, 0]).max())
+        with track(f"searching {corpus.name} with {self.system.name}", len(corpus.queries)) as advance:
+            for start in range(0, len(corpus.queries), QUERY_CHUNK):
+                queries = corpus.queries[start : start + QUERY_CHUNK]
+                if not all(query.id in writer.done for query in queries):
+                    began = time.perf_counter()
+                    found = self.system.retriever.search(queries, min(wanted, len(corpus)))
+                    spent += time.perf_counter() - began
+                    run = in_order(self._as_run(found, start, len(queries)), corpus, self.depth)
+                    with atomic_file(self.path / "artifacts" / "parts" / f"{start:08d}.gz") as stream:
+                        stream.write(run_lines(run, corpus, _slug(self.system.name)))
+                    writer.append(unit for unit in self._grade(run, start, len(queries)) if unit.id not in writer.done)
+                advance(len(queries))
+        return spent
+
+    def _as_run(self, found: Any, start: int, n: int) -> Run:
+        """What a retriever returned, checked: Hits, or {query id: {document id: score}}."""
+        where = f"retriever {self.system.name}"
+        if isinstance(found, dict):
+            return Run.of_dicts(self.corpus, found, where)
+        if not isinstance(found, Hits):
+            raise RunError(f"search must return Hits or a dict of dicts; found {type(found).__name__}", where=where)
+        documents, scores = np.asarray(found.documents, np.int64), np.asarray(found.scores, np.float64)
+        if documents.ndim != 2 or documents.shape != scores.shape or len(documents) != n:
+            raise RunError(
+                f"Hits must be two arrays of shape ({n}, k); found {documents.shape}, {scores.shape}", where=where
+            )
+        present = documents >= 0
+        if documents.max(initial=-1) >= len(self.corpus) or not np.isfinite(scores[present]).all():
+            raise RunError("Hits hold a document number out of range, or a score that is not finite", where=where)
+        ordered = np.sort(documents, axis=1)
+        if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+            raise RunError("Hits rank a document twice for one query", where=where)
+        return Run(np.arange(start, start + n), documents, np.where(present, scores, -np.inf))
+
+    def _grade(self, run: Run, start: int, n: int) -> Iterable[QueryResult]:
+        corpus = self.corpus
+        ranking = np.full((n, run.documents.shape[1]), -1)
+        scores = np.full(ranking.shape, -np.inf)
+        ranking[run.queries - start], scores[run.queries - start] = run.documents, run.scores
+        graded = Graded(ranking, corpus.qrels.of_queries(start, start + n), len(corpus))
+        values = {str(measure): measure(graded) for measure in self.measures}
+        judged = Measure("Judged", 10)(graded)
+        for row in range(n):
+            query = corpus.queries[start + row]
+            shown = range(min(TOP, int(graded.retrieved[row].sum())))
+            yield QueryResult(
+                id=query.id,
+                mechanism=query.mechanism,
+                group=query.group,
+                measures={name: float(value[row]) for name, value in values.items()},
+                judged_at_10=float(judged[row]),
+                top=[
+                    (
+                        corpus.doc_ids[ranking[row, i]],
+                        float(scores[row, i]),
+                        int(graded.grades[row, i]) if graded.judged[row, i] else None,
+                    )
+                    for i in shown
+                ],
+                missing=not graded.retrieved[row].any(),
+            )
+
+    def _measured(self, seconds: dict[str, float], resumed: int) -> dict[str, Any]:
+        facts = dict(getattr(self.system.retriever, "facts", {}))
+        searched = len(self.corpus.queries) - resumed
+        usage = {
+            "tokens": 0 if self.system.builtin else "unknown",
+            "cost": 0 if self.system.builtin else "unknown",
+            "seconds": {part: round(value, 3) for part, value in seconds.items()},
+            "queries_per_second": round(searched / seconds["search"], 1) if seconds["search"] > 0 else None,
+            "index_bytes": facts.pop("index_bytes", None),
+            "peak_memory_bytes": _peak_memory(),
+            "index_cached": facts.pop("cached", False),
+        }
+        notes = list(self.manifest.notes)
+        if resumed:
+            notes.append(f"resumed: {resumed} of {len(self.corpus.queries)} queries were graded in an earlier session")
+        if facts.get("truncated_share"):
+            share, limit = facts["truncated_share"], facts.get("max_seq_length")
+            notes.append(f"{share:.1%} of documents are longer than the {limit} tokens the model reads, and are cut")
+        return {"usage": usage, "notes": notes, "system": {**self.manifest.system, "facts": facts}}
+
+
+def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[str]) -> Manifest:
+    protocol: dict[str, Any] = {
+        "view": corpus.view,
+        "depth": depth,
+        "measures": measures,
+        "gain": "linear",
+        "ties": "score descending, then document id descending; scores as float64",
+        "exclusions": "removed before the cut",
+        "copies": "merged" if corpus.copies else "separate",
+        "missing_query": "counts as 0",
+        "interval": {
+            "method": "percentile bootstrap over groups",
+            "level": LEVEL,
+            "resamples": RESAMPLES,
+            "seed": SEED,
+        },
+    }
+    described = system.settings()
+    if not system.builtin:
+        module = sys.modules.get(type(system.retriever).__module__)
+        source = getattr(module, "__file__", None)
+        described["source_sha256"] = sha256_file(Path(source)) if source else "unknown"
+    return Manifest(
+        kind="retrieval",
+        suite=Suite(name=corpus.name, version=corpus.version, sha256=corpus.sha256, files=corpus.files),
+        system=described,
+        protocol={"id": protocol_id(protocol), **protocol},
+        environment={
+            "evalsuite": importlib.metadata.version("evalsuite"),
+            "source_sha256": _source_hash(),
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        notes=corpus.notes,
+    )
+
+
+def _source_hash() -> str:
+    """Hash of the package's own code: results of other code are never reused."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _join_parts(artifacts: Path) -> None:
+    """Concatenate the stored parts (gzip members) to run.trec.gz, then drop them."""
+    parts = artifacts / "parts"
+    if not parts.exists():
+        return
+    with atomic_file(artifacts / "run.trec.gz") as stream:
+        for part in sorted(parts.glob("*.gz")):
+            stream.write(part.read_bytes())
+    shutil.rmtree(parts)
+
+
+def _told(error: Exception, stage: str) -> str:
+    return f"{stage}: {type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "unnamed"
+
+
+def _reset_peak_memory() -> None:
+    with contextlib.suppress(OSError):  # not Linux, or not allowed: the peak then covers the whole process
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory() -> int | None:
+    """Peak resident memory in bytes since the last reset, or None where the system does not tell."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    match = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(match[1]) * 1024 if match else None

@@ -1,0 +1,146 @@
+"""Built-in retrievers by name, other people's by entry point or module:Class, and how one is written on a command line."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from evalsuite.errors import UsageError, shown
+from evalsuite.retrieval.retrievers.base import Builtin, Hits, Retriever
+
+ENTRY_POINTS = "evalsuite.retrievers"
+
+# name -> (module, class); imported when first used, so that nothing heavy loads for a name.
+BUILTIN: dict[str, tuple[str, str]] = {
+    "bm25": ("lexical", "BM25"),
+    "rank-bm25": ("lexical", "RankBM25"),
+    "dense": ("dense", "Dense"),
+    "hybrid": ("fusion", "Hybrid"),
+    "random": ("controls", "Random"),
+    "prior": ("controls", "Prior"),
+    "runfile": ("runfile", "RunFile"),
+}
+GRAMMAR = "NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class"
+
+
+@dataclass(frozen=True)
+class System:
+    """A retriever with the name it goes by and whether everything that shapes its output is known by content."""
+
+    name: str
+    retriever: Retriever
+    builtin: bool
+
+    def settings(self) -> dict[str, Any]:
+        """Class and settings, as run.json records them."""
+        kind = type(self.retriever)
+        own = getattr(self.retriever, "settings", dict)
+        return {"name": self.name, "class": f"{kind.__module__}:{kind.__qualname__}", "settings": own()}
+
+
+def builtin_class(name: str) -> type[Builtin]:
+    """The class of a built-in retriever."""
+    module, attribute = BUILTIN[name]
+    found: type[Builtin] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    return found
+
+
+def plugins() -> dict[str, EntryPoint]:
+    """Retrievers that installed packages offer in the group "evalsuite.retrievers"."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def create(spec: str | Retriever, cache: Path | None = None) -> System:
+    """A system from what the user wrote: NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class, or an object.
+
+    Raises UsageError naming what would be accepted.
+    """
+    if not isinstance(spec, str):
+        name = str(getattr(spec, "name", type(spec).__name__))
+        return System(name, _checked(spec, name), builtin=isinstance(spec, Builtin))
+    head, _, rest = spec.partition(":")
+    if head == "hybrid":
+        written = rest or "bm25+dense"
+        parts = [create(part, cache).retriever for part in written.split("+")]
+        foreign = [type(part).__name__ for part in parts if not isinstance(part, Builtin)]
+        if foreign:
+            raise UsageError(
+                f"hybrid fuses built-in retrievers and run files; {foreign[0]} is neither (write runfile:PATH)"
+            )
+        return System(spec, builtin_class("hybrid")(parts=parts, cache=cache), builtin=True)  # type: ignore[call-arg]
+    if head == "runfile":
+        if not rest:
+            raise UsageError("runfile needs a path: runfile:PATH")
+        return System(f"runfile:{Path(rest).name}", builtin_class("runfile")(path=rest), builtin=True)  # type: ignore[call-arg]
+    if head in BUILTIN:
+        kind = builtin_class(head)
+        return System(spec, kind(**_arguments(kind, rest, head), cache=cache), builtin=True)
+    found = plugins()
+    if head in found:
+        kind = _import(lambda: found[head].load(), f"entry point {head!r}")
+        return System(spec, _checked(_build(kind, rest, head), head), builtin=False)
+    if rest and "/" not in head:
+        attribute, _, written = rest.partition(":")
+        kind = _import(lambda: getattr(importlib.import_module(head), attribute), f"{head}:{attribute}")
+        return System(spec, _checked(_build(kind, written, spec), spec), builtin=False)
+    names = ", ".join([*BUILTIN, *found])
+    raise UsageError(f"{spec!r} is not a retriever; accepted are {names}; written as {GRAMMAR}")
+
+
+def _import(load: Callable[[], Any], what: str) -> Any:
+    try:
+        return load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{what} cannot be imported: {error}") from error
+
+
+def _build(kind: Any, written: str, name: str) -> Any:
+    if not callable(kind):
+        raise UsageError(f"{name} is no class or function that makes a retriever; found {shown(kind)}")
+    return kind(**_arguments(kind, written, name))
+
+
+def _checked(retriever: Any, name: str) -> Retriever:
+    if not isinstance(retriever, Retriever):
+        raise UsageError(f"{name} is not a retriever: it needs index(corpus) and search(queries, k)")
+    return retriever
+
+
+def parameters(kind: Any) -> dict[str, tuple[Any, Any]]:
+    """Parameter name -> (type, default) of a retriever class, as a command line may set them."""
+    if isinstance(kind, type) and issubclass(kind, Builtin):
+        hints = get_type_hints(kind)
+        own = [f for f in fields(kind) if f.init and f.name not in ("cache", "parts")]
+        return {f.name: (hints[f.name], None if f.default is MISSING else f.default) for f in own}
+    found = inspect.signature(kind).parameters.values()
+    usable = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
+    hints = get_type_hints(inspect.unwrap(vars(kind).get("__init__", kind)) if isinstance(kind, type) else kind)
+    return {p.name: (hints.get(p.name, str), p.default) for p in usable}
+
+
+def _arguments(kind: Any, written: str, name: str) -> dict[str, Any]:
+    from pydantic import TypeAdapter, ValidationError
+
+    if not written:
+        return {}
+    accepted = parameters(kind)
+    arguments: dict[str, Any] = {}
+    for pair in written.split(","):
+        key, equals, value = pair.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or key not in accepted:
+            keys = ", ".join(accepted) or "none"
+            raise UsageError(f"{name}: {pair!r} is not a setting; write key=value with the keys {keys}")
+        try:
+            arguments[key] = TypeAdapter(accepted[key][0]).validate_python(value.strip())
+        except ValidationError as error:
+            raise UsageError(f"{name}: {key}={value}: {error.errors()[0]['msg']}") from error
+    return arguments
+
+
+__all__ = ["BUILTIN", "Builtin", "Hits", "Retriever", "System", "builtin_class", "create", "parameters", "plugins"]

@@ -1,0 +1,94 @@
+"""Reading other people's files: lines and JSON records, with the line number in every error.
+
+Read as meant: UTF-8 with or without a BOM, LF or CRLF, gzip (by its magic bytes), a missing final newline.
+Refused: directories, empty files, truncated gzip, invalid UTF-8, lines over `MAX_LINE_BYTES`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import jsonlines
+
+from evalsuite.errors import InputError, at, shown
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+
+
+def require_file(path: Path) -> Path:
+    """`path` itself if it is a non-empty file. Raises InputError if missing, a directory or empty."""
+    if not path.exists():
+        raise InputError("no such file", where=str(path))
+    if path.is_dir():
+        raise InputError("is a directory; a file is needed here", where=str(path))
+    if path.stat().st_size == 0:
+        raise InputError("the file is empty", where=str(path))
+    return path
+
+
+def _open(path: Path) -> IO[bytes]:
+    require_file(path)
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot be opened: {error.strerror}", where=str(path)) from error
+    if raw.peek(2)[:2] == b"\x1f\x8b":
+        raw.close()
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if path.suffix == ".gz":
+        raw.close()
+        raise InputError("is named .gz but does not hold gzip data", where=str(path))
+    return raw
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line without its end) of a text file, one line in memory at a time."""
+    number = 0
+    with _open(path) as stream:
+        while True:
+            try:
+                raw = stream.readline(MAX_LINE_BYTES + 1)
+            except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                raise InputError(f"gzip data is cut short or damaged ({error})", where=at(path, number + 1)) from error
+            if not raw:
+                break
+            number += 1
+            if len(raw) > MAX_LINE_BYTES:
+                raise InputError(f"the line is longer than {MAX_LINE_BYTES // 2**20} MiB", where=at(path, number))
+            if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
+                raw = raw[3:]
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(
+                    f"is not UTF-8 at byte {error.start + 1} of the line", where=at(path, number)
+                ) from error
+            yield number, text.rstrip("\r\n")
+    if number == 0:
+        raise InputError("the file is empty", where=str(path))
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSON Lines file; blank lines are skipped. Raises InputError at the first bad line."""
+    number = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal number
+        for number, text in read_lines(path):  # noqa: B007 - the outer name is what we are after
+            yield text
+
+    with jsonlines.Reader(lines()) as reader:
+        try:
+            for record in reader.iter(type=dict, skip_empty=True):
+                yield number, record
+        except jsonlines.InvalidLineError as error:
+            cause = error.__cause__ or error
+            raise InputError(
+                f"is not a JSON object ({cause}); found {shown(error.line)}", where=at(path, number)
+            ) from error
+        except RecursionError as error:
+            raise InputError("is nested too deeply to be read", where=at(path, number)) from error
