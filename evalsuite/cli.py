@@ -21,10 +21,30 @@ OK, FAILED, BAD_INPUT, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,
     help="Evaluate retrievers on latent relevance and legal agents against rubrics.",
     epilog="Exit codes: 0 ok, 2 usage or bad input, 3 errors among the results, 130 interrupted.",
 )
-retrieval = typer.Typer(no_args_is_help=True, help="Score first-stage retrievers.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"evalsuite {version('evalsuite')}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Evaluate retrievers on latent relevance and legal agents against rubrics."""
+
+
+retrieval = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Score first-stage retrievers.")
 app.add_typer(retrieval, name="retrieval")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")]
@@ -32,6 +52,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 View = Annotated[str | None, typer.Option(help="Judgements to score against: gold, pooled, or a BEIR split.")]
 Measures = Annotated[str | None, typer.Option("--measures", "-m", help="Comma-separated, e.g. nDCG@10,R@100,AP.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the run folders.")]
+Page = Annotated[Path | None, typer.Option("--report", help="Also write an HTML page about these runs.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run again even if a finished or interrupted run is there.")]
 
 
@@ -49,6 +70,7 @@ def run(
     cache: Annotated[
         Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
     ] = None,
+    report: Page = None,
     fresh: Fresh = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -63,7 +85,7 @@ def run(
         outcomes = evaluate(
             corpora, retriever, view=view, depth=depth, measures=_measures(measures), out=out, cache=cache, fresh=fresh
         )
-    return _show(outcomes, as_json)
+    return _show(outcomes, as_json, report)
 
 
 @retrieval.command()
@@ -73,6 +95,7 @@ def score(
     view: View = None,
     measures: Measures = None,
     out: Out = Path("reports"),
+    report: Page = None,
     fresh: Fresh = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -87,7 +110,7 @@ def score(
         outcomes = evaluate(
             corpus, f"runfile:{runfile}", view=view, depth=None, measures=_measures(measures), out=out, fresh=fresh
         )
-    return _show(outcomes, as_json)
+    return _show(outcomes, as_json, report)
 
 
 @retrieval.command("list")
@@ -161,7 +184,7 @@ def _measures(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _show(outcomes: list[Outcome], as_json: bool) -> int:
+def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
     from rich.console import Console
 
     from evalsuite.reporting import console
@@ -199,6 +222,11 @@ def _show(outcomes: list[Outcome], as_json: bool) -> int:
             )
     for outcome in outcomes:
         aside.print(f"run folder: {outcome.path}", markup=False)
+    if report is not None:
+        from evalsuite.reporting.page import build
+
+        build([outcome.path for outcome in outcomes], report)
+        aside.print(f"report: {report}", markup=False)
     return ERRORS if any(outcome.summary is None for outcome in outcomes) else OK
 
 
@@ -243,7 +271,7 @@ def _progress() -> Iterator[None]:
             yield
 
 
-def _fail(error: Exception, kind: str, where: str, code: int) -> int:
+def _fail(error: BaseException, kind: str, where: str, code: int) -> int:
     message = " ".join((getattr(error, "message", None) or str(error)).split())
     if "--json" in sys.argv:
         _print_json({"error": {"kind": kind, "message": message, "where": where}})
@@ -256,15 +284,14 @@ def main() -> None:
     """Entry point: turns every error into one line and an exit code; --debug shows the traceback."""
     try:
         code = app(standalone_mode=False) or OK
+        if code == INTERRUPTED:  # typer's answer to Ctrl-C
+            _fail(KeyboardInterrupt("interrupted; run the same command again to go on from here"), "interrupted", "", code)
     except EvalsuiteError as error:
         if "--debug" in sys.argv:
             raise
         code = _fail(error, error.kind, error.where, BAD_INPUT)
     except typer.TyperException as error:
         code = _fail(error, UsageError.kind, "", BAD_INPUT)
-    except (KeyboardInterrupt, typer.Abort):
-        typer.echo("interrupted; run the same command again to go on from here", err=True)
-        code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         code = FAILED

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Make .venv hold exactly what constraints.txt pins. Safe to repeat: does nothing while neither file has changed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  echo "setup: needs Python 3.11 or newer as '$python' (set PYTHON=...)" >&2
+  exit 2
+fi
+
+stamp=.venv/.installed
+wanted=$(cat pyproject.toml constraints.txt scripts/setup.sh | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && .venv/bin/evalsuite --version >/dev/null 2>&1; then
+  exit 0
+fi
+
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  echo "setup: installing python3-venv" >&2
+  apt-get update -q && apt-get install -qy python3-venv
+fi
+echo "setup: creating .venv and installing (a few minutes the first time)" >&2
+rm -rf .venv
+"$python" -m venv .venv
+# torch first: its CPU build satisfies everything that would otherwise pull the CUDA one.
+.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
+.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+echo "$wanted" > "$stamp"
