@@ -197,6 +197,8 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
         for table in console.tables(rows):
             screen.print(table)
     aside = Console(stderr=True, soft_wrap=True, highlight=False)
+    for name, settings in {o.manifest.system["name"]: o.manifest.system["settings"] for o in outcomes}.items():
+        aside.print(f"system: {name}: " + ", ".join(f"{k}={v}" for k, v in settings.items()), markup=False)
     told: set[str] = set()
     for outcome in outcomes:
         name = f"{outcome.manifest.suite.name} / {outcome.manifest.system['name']}"
@@ -285,13 +287,15 @@ def main() -> None:
     try:
         code = app(standalone_mode=False) or OK
         if code == INTERRUPTED:  # typer's answer to Ctrl-C
-            _fail(KeyboardInterrupt("interrupted; run the same command again to go on from here"), "interrupted", "", code)
+            _fail(
+                KeyboardInterrupt("interrupted; run the same command again to go on from here"), "interrupted", "", code
+            )
     except EvalsuiteError as error:
         if "--debug" in sys.argv:
             raise
         code = _fail(error, error.kind, error.where, BAD_INPUT)
     except typer.TyperException as error:
-        code = _fail(error, UsageError.kind, "", BAD_INPUT)
+        code = _fail(UsageError(error.format_message()), UsageError.kind, "", BAD_INPUT)
     except BrokenPipeError:
         sys.stderr.close()
         code = FAILED

@@ -20,9 +20,10 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   apt-get update -q && apt-get install -qy python3-venv
 fi
 echo "setup: creating .venv and installing (a few minutes the first time)" >&2
+export PIP_CONSTRAINT=$PWD/constraints.txt  # for the build's own packages too
 rm -rf .venv
 "$python" -m venv .venv
 # torch first: its CPU build satisfies everything that would otherwise pull the CUDA one.
-.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt torch==2.13.0
-.venv/bin/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+.venv/bin/pip install -q --disable-pip-version-check torch==2.13.0
+.venv/bin/pip install -q --disable-pip-version-check -e '.[dev]'
 echo "$wanted" > "$stamp"

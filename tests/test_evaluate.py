@@ -127,7 +127,10 @@ def test_a_query_without_any_document_counts_as_zero_and_is_named(corpus, run):
 
 @pytest.mark.parametrize(
     ("retriever", "error"),
-    [("Broken", "search: RuntimeError: the search server went away"), ("Lying", "document 'no-such-document' is not in")],
+    [
+        ("Broken", "search: RuntimeError: the search server went away"),
+        ("Lying", "document 'no-such-document' is not in"),
+    ],
 )
 def test_a_retriever_that_fails_is_recorded_and_the_others_go_on(corpus, run, retriever, error):
     failed, scored = run(corpus, f"plugin_retrievers:{retriever}", "bm25")
@@ -154,7 +157,9 @@ def test_an_object_with_index_and_search_is_a_retriever(corpus, run):
     assert read_units(outcome.path)[0].top[0][0] == "d 299"
 
 
-@pytest.mark.parametrize("spec", ["plugin_retrievers:not_a_retriever", "plugin_retrievers:Nothing", "no_module:X", "bm52"])
+@pytest.mark.parametrize(
+    "spec", ["plugin_retrievers:not_a_retriever", "plugin_retrievers:Nothing", "no_module:X", "bm52"]
+)
 def test_what_is_no_retriever_is_refused_before_anything_runs(corpus, run, tmp_path, spec):
     with pytest.raises(EvalsuiteError):
         run(corpus, "random", spec)

@@ -41,7 +41,9 @@ def make_corpus(qrels, doc_ids, exclusions=()):
         files={},
         stream=lambda: iter(()),
     )
-    corpus.exclusions = np.array([(corpus.query_number[q], numbers[d]) for q, d in exclusions]).reshape(-1, 2).astype(int)
+    corpus.exclusions = (
+        np.array([(corpus.query_number[q], numbers[d]) for q, d in exclusions]).reshape(-1, 2).astype(int)
+    )
     return corpus
 
 
@@ -138,7 +140,9 @@ def test_an_empty_run_scores_zero_everywhere():
 
 def test_hand_computed_values():
     corpus = make_corpus({"q": {"a": 2, "b": 1, "c": 0, "e": 1}}, list("abcdef"))
-    values = ours(corpus, {"q": {"d": 4, "b": 3, "c": 2, "a": 1}}, ["nDCG@3", "AP", "RR", "Bpref", "Judged@2", "Rprec"])["q"]
+    values = ours(
+        corpus, {"q": {"d": 4, "b": 3, "c": 2, "a": 1}}, ["nDCG@3", "AP", "RR", "Bpref", "Judged@2", "Rprec"]
+    )["q"]
     ideal = 2 + 1 / np.log2(3) + 1 / np.log2(4)
     assert values["nDCG@3"] == pytest.approx((1 / np.log2(3)) / ideal)
     assert values["AP"] == pytest.approx((1 / 2 + 2 / 4) / 3)

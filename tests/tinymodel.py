@@ -3,7 +3,9 @@
 from pathlib import Path
 
 
-def save_tiny_model(folder: Path, words: list[str], *, prompts: dict[str, str] | None = None, max_length: int = 64) -> Path:
+def save_tiny_model(
+    folder: Path, words: list[str], *, prompts: dict[str, str] | None = None, max_length: int = 64
+) -> Path:
     """Save the model under `folder`; `words` are its whole vocabulary. Returns the model folder."""
     import torch
     from sentence_transformers import SentenceTransformer
@@ -32,6 +34,8 @@ def save_tiny_model(folder: Path, words: list[str], *, prompts: dict[str, str] |
         initializer_range=0.5,
     )
     BertModel(config).save_pretrained(base)
-    model = SentenceTransformer(modules=[Transformer(str(base), max_seq_length=max_length), Pooling(32)], prompts=prompts)
+    model = SentenceTransformer(
+        modules=[Transformer(str(base), max_seq_length=max_length), Pooling(32)], prompts=prompts
+    )
     model.save(str(folder / "model"))
     return folder / "model"

@@ -49,7 +49,12 @@ def build(paths: list[Path], output: Path) -> Page:
     environment.filters.update(whisker=whisker, number=number)
     template = environment.get_template("page.html")
     ordered = [_ordered(group) for group in groups.values()]
-    text = template.render(groups=ordered, failed=[s for s in sections if s.summary is None], headline=HEADLINE)
+    text = template.render(
+        groups=ordered,
+        headlines=[line for group in ordered for line in _headlines(group)],
+        failed=[section for section in sections if section.summary is None],
+        headline=HEADLINE,
+    )
     with atomic_file(output) as stream:
         stream.write(text.encode())
     return Page(output, len(sections), sum(section.summary is None for section in sections))
@@ -80,6 +85,28 @@ def _ordered(group: list[Section]) -> list[Section]:
         return values[HEADLINE].mean if HEADLINE in values else next(iter(values.values())).mean
 
     return sorted(group, key=key, reverse=True)
+
+
+def _headlines(group: list[Section]) -> list[dict[str, Any]]:
+    """Per mechanism the system with the highest mean; a mean over oblique queries and their twins says nothing."""
+    summaries = [section.summary for section in group if section.summary and HEADLINE in section.summary.measures]
+    lines = []
+    for mechanism in summaries[0].by_mechanism if summaries else []:
+        scored = [summary for summary in summaries if mechanism in summary.by_mechanism]
+        best = max(scored, key=lambda summary: summary.by_mechanism[mechanism][HEADLINE].mean)
+        value = best.by_mechanism[mechanism][HEADLINE]
+        label = "all queries" if mechanism == "unspecified" else f"{mechanism} queries"
+        lines.append(
+            {
+                "corpus": best.corpus,
+                "mechanism": label,
+                "system": best.system,
+                "value": value,
+                "n": value.n,
+                "n_systems": len(scored),
+            }
+        )
+    return lines
 
 
 def number(value: Interval) -> str:

@@ -74,10 +74,10 @@ class Corpus:
     version: str
     view: str
     doc_ids: list[str]
-    queries: list[Query]
-    qrels: Qrels
     files: dict[str, str]
     stream: Callable[[], Iterator[Document]]
+    queries: list[Query] = field(default_factory=list)
+    qrels: Qrels = field(default_factory=lambda: Qrels.of(*np.empty((3, 0), dtype=np.int64)))
     exclusions: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     same_text: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     copies: dict[str, int] = field(default_factory=dict)

@@ -118,8 +118,8 @@ class _Evaluation:
             path = out / (name if number == 1 else f"{name}-{number}")
             if not (path / "run.json").exists():
                 return path
-            finished = read_manifest(path).status in ("complete", "failed")
-            if not fresh and (not finished or self.system.builtin):
+            complete = read_manifest(path).status == "complete"
+            if not fresh and (not complete or self.system.builtin):
                 return path
         raise RunError("holds 10,000 runs of one system", where=str(out))
 

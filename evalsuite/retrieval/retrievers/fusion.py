@@ -39,7 +39,8 @@ class Hybrid(Builtin):
             part.index(corpus)
         sizes = [part.facts.get("index_bytes", 0) for part in self.parts]
         cached = [part.facts["cached"] for part in self.parts if "cached" in part.facts]
-        self.facts = {"index_bytes": sum(sizes), "cached": bool(cached) and all(cached)}
+        self.facts = {key: value for part in self.parts for key, value in part.facts.items()}
+        self.facts |= {"index_bytes": sum(sizes), "cached": bool(cached) and all(cached)}
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         found = [part.search(queries, max(self.depth, k)) for part in self.parts]
