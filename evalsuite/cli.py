@@ -81,6 +81,7 @@ def run(
     """
     from evalsuite.retrieval.evaluate import evaluate
 
+    sys.path.insert(0, str(Path.cwd()))  # so that module:Class finds what lies here
     with _progress():
         outcomes = evaluate(
             corpora, retriever, view=view, depth=depth, measures=_measures(measures), out=out, cache=cache, fresh=fresh
@@ -193,10 +194,10 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
     if as_json:
         _print_json([console.as_json(*row) for row in rows])
     else:
-        screen = Console(width=None if sys.stdout.isatty() else 160)
+        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
         for table in console.tables(rows):
             screen.print(table)
-    aside = Console(stderr=True, soft_wrap=True, highlight=False)
+    aside = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
     for name, settings in {o.manifest.system["name"]: o.manifest.system["settings"] for o in outcomes}.items():
         aside.print(f"system: {name}: " + ", ".join(f"{k}={v}" for k, v in settings.items()), markup=False)
     told: set[str] = set()
@@ -243,7 +244,10 @@ def _print_json(value: Any) -> None:
 
 @contextmanager
 def _progress() -> Iterator[None]:
-    """Progress bars on stderr for all work inside the block."""
+    """Progress bars for all work inside the block, on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,

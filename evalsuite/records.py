@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "failed"]
@@ -31,6 +31,7 @@ class Manifest(Record):
     schema_version: int = SCHEMA_VERSION
     kind: Literal["retrieval", "lab"]
     run_id: str = ""
+    identity: str = Field(default="", description="hash of suite, system (without its facts), protocol and environment")
     suite: Suite
     system: dict[str, Any] = Field(description="what was evaluated: name and every setting that changes its output")
     protocol: dict[str, Any] = Field(description="how it was scored; `id` is the hash of the rest")
@@ -51,9 +52,11 @@ class QueryResult(Record):
     id: str
     mechanism: str | None = None
     group: str | None = None
-    measures: dict[str, float]
+    measures: dict[str, FiniteFloat]
     judged_at_10: float = Field(alias="judged@10", description="share of the first 10 documents that are judged")
-    top: list[tuple[str, float, int | None]] = Field(default_factory=list, description="docid, score, grade or null")
+    top: list[tuple[str, FiniteFloat, int | None]] = Field(
+        default_factory=list, description="docid, score, grade or null"
+    )
     missing: bool = Field(default=False, description="the system returned nothing; every measure counts as 0")
 
 

@@ -40,6 +40,13 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def identity(manifest: Manifest) -> str:
+    """What makes two runs the same run: a hash of suite, system, protocol and environment, without measured facts."""
+    parts = manifest.model_dump(mode="json", include={"suite", "system", "protocol", "environment"})
+    parts["system"].pop("facts", None)
+    return sha256_json(parts)
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Write a whole file or none: a temporary neighbour, synced, then renamed over `path`."""
@@ -152,6 +159,9 @@ def read_units(path: Path) -> list[QueryResult]:
             raise InputError(
                 f"query {unit.id!r} is graded twice, first on line {seen[unit.id]}", where=at(source, line)
             )
+        if units and unit.measures.keys() != units[0].measures.keys():
+            found, wanted = ", ".join(unit.measures), ", ".join(units[0].measures)
+            raise InputError(f"has the measures {found}; the first query has {wanted}", where=at(source, line))
         seen[unit.id] = line
         units.append(unit)
     return units

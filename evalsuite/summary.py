@@ -11,7 +11,7 @@ import numpy as np
 from evalsuite.errors import RunError
 from evalsuite.records import Interval, Manifest, QueryResult, Summary
 from evalsuite.statistics import bootstrap_means, group_numbers
-from evalsuite.storage import read_manifest, read_units, sha256_file, sha256_json, write_json
+from evalsuite.storage import identity, read_manifest, read_units, sha256_file, sha256_json, write_json
 
 
 def summarise(manifest: Manifest, units: list[QueryResult]) -> Summary:
@@ -69,7 +69,7 @@ def read_summary(path: Path) -> Summary:
 
 
 def verify(path: Path) -> dict[str, Any]:
-    """Check a run folder against itself: file hashes, protocol id, and summary.json derived again from results.jsonl.
+    """Check a run folder against itself: file hashes, identity, protocol id, and summary.json derived again from results.jsonl.
 
     Returns {"ok", "checked", "mismatches": [{"what", "stored", "derived"}]} as formats.md 7 has it.
     """
@@ -78,6 +78,8 @@ def verify(path: Path) -> dict[str, Any]:
     protocol = {key: value for key, value in manifest.protocol.items() if key != "id"}
     if "id" in manifest.protocol:
         checks.append(("protocol.id", manifest.protocol["id"], protocol_id(protocol)))
+    if manifest.identity:
+        checks.append(("run.json identity", manifest.identity, identity(manifest)))
     if manifest.suite.files:
         checks.append(("suite.sha256", manifest.suite.sha256, sha256_json(manifest.suite.files)))
     for name, stored in manifest.files.items():

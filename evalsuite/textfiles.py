@@ -7,6 +7,7 @@ Refused: directories, empty files, truncated gzip, invalid UTF-8, lines over `MA
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,32 @@ def _open(path: Path) -> IO[bytes]:
         raw.close()
         raise InputError("is named .gz but does not hold gzip data", where=str(path))
     return raw
+
+
+def identifier(record: dict[str, Any], key: str, where: str) -> str:
+    """An id of a JSON record: a non-empty string, or a whole number read as its digits. Raises InputError otherwise."""
+    value = record.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise InputError(f"key {key!r} must be a non-empty string; found {shown(value)}", where=where)
+    if any(character in value for character in "\t\r\n"):
+        raise InputError(f"the id {shown(value)} holds a tab or line break, which no run file can carry", where=where)
+    return value
+
+
+def number(value: object, what: str, where: str) -> float:
+    """A finite number from a file's text or JSON. Raises InputError that quotes what was found."""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and "_" not in str(value):
+        try:
+            found = float(value)
+        except (ValueError, OverflowError):
+            pass
+        else:
+            if math.isfinite(found):
+                return found
+            raise InputError(f"the {what} must be finite; found {value}", where=where)
+    raise InputError(f"the {what} must be a number; found {shown(value)}", where=where)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -41,7 +41,7 @@ def test_failed_runs_come_first_and_carry_no_score(runs, tmp_path):
 def test_runs_under_another_protocol_or_on_other_data_are_shown_apart(tmp_path):
     corpus = write_corpus(tmp_path / "made", 60, 10)
     one = evaluate(corpus, ["bm25"], out=tmp_path / "out")
-    two = evaluate(corpus, ["bm25"], depth=5, out=tmp_path / "out")
+    two = evaluate(corpus, ["bm25"], measures=["nDCG@10"], out=tmp_path / "out")
     text = build([one[0].path, two[0].path], tmp_path / "page.html").path.read_text()
     assert text.count("<section>") == 2
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from evalsuite.records import Interval, Manifest, Summary
 
 SHOWN = ("nDCG@10", "R@100", "AP", "Judged@10")
+MANY = 5
 Row = tuple[Path, Manifest, Summary | None]
 
 
@@ -27,6 +29,7 @@ def as_json(path: Path, manifest: Manifest, summary: Summary | None) -> dict[str
         "status": manifest.status,
         "error": manifest.error,
         "notes": manifest.notes,
+        "facts": manifest.system.get("facts", {}),
         "n_queries": 0,
         "measures": {},
         "macro": {},
@@ -42,37 +45,45 @@ def as_json(path: Path, manifest: Manifest, summary: Summary | None) -> dict[str
 
 
 def tables(rows: Iterable[Row]) -> list[Table]:
-    """One table per corpus view: measures with 95 % intervals, overall and per mechanism, then time and space."""
+    """Two tables per corpus view: measures with 95 % intervals, overall and per mechanism; time and space."""
     by_corpus: dict[str, list[Row]] = {}
     for row in rows:
         manifest = row[1]
         key = f"{manifest.suite.name} · {manifest.protocol.get('view')} · protocol {manifest.protocol.get('id')}"
         by_corpus.setdefault(key, []).append(row)
-    return [_table(title, group) for title, group in by_corpus.items()]
+    return [table for title, group in by_corpus.items() for table in (_scores(title, group), _costs(group))]
 
 
-def _table(title: str, rows: list[Row]) -> Table:
-    available = [list(summary.measures) for _, _, summary in rows if summary]
-    names = [n for n in SHOWN if available and n in available[0]] or (available[0][:4] if available else [])
+def _scores(title: str, rows: list[Row]) -> Table:
+    available = next((list(summary.measures) for _, _, summary in rows if summary), [])
+    names = available if len(available) <= MANY else [n for n in available if n in SHOWN] or available[:MANY]
     table = Table(
         title=title, title_justify="left", caption="mean [95 % interval] over queries", caption_justify="left"
     )
-    table.add_column("system")
-    table.add_column("queries", justify="right")
-    for name in names:
-        table.add_column(name, justify="right")
-    for name in ("index s", "search s", "queries/s", "index MB", "peak MB"):
-        table.add_column(name, justify="right")
+    table.add_column("system", overflow="fold")
+    for name in ("queries", *names):
+        table.add_column(name, justify="right", no_wrap=name == "queries")
     for _, manifest, summary in rows:
-        name = str(manifest.system.get("name"))
+        system = Text(str(manifest.system.get("name")))
         if summary is None:
-            table.add_row(f"[red]{name}[/red]", "", f"[red]failed: {manifest.error}[/red]")
+            table.add_row(system, "", Text(f"failed: {manifest.error}", style="red"))
             continue
-        table.add_row(name, str(summary.n_queries), *(interval(summary.measures[n]) for n in names), *_cost(manifest))
+        table.add_row(system, str(summary.n_queries), *(interval(summary.measures[n]) for n in names))
         if len(summary.by_mechanism) > 1:
             for mechanism, values in summary.by_mechanism.items():
                 cells = [interval(values[n]) for n in names]
-                table.add_row(f"[dim]  {mechanism}[/dim]", str(values[names[0]].n), *cells)
+                table.add_row(Text(f"  {mechanism}", style="dim"), str(values[names[0]].n), *cells)
+    return table
+
+
+def _costs(rows: list[Row]) -> Table:
+    table = Table(caption="(c): from the cache", caption_justify="left")
+    table.add_column("system", overflow="fold")
+    for name in ("index s", "search s", "queries/s", "index MB", "peak MB"):
+        table.add_column(name, justify="right")
+    for _, manifest, summary in rows:
+        if summary is not None:
+            table.add_row(Text(str(manifest.system.get("name"))), *_cost(manifest))
     return table
 
 
@@ -86,12 +97,13 @@ def interval(value: Interval) -> str:
 def _cost(manifest: Manifest) -> list[str]:
     usage = manifest.usage
     seconds = usage.get("seconds", {})
-    index = f"{seconds.get('index', 0):.2f}" + (" (cached)" if usage.get("index_cached") else "")
+    indexed = " (c)" if usage.get("index_cached") else ""
+    searched = " (c)" if usage.get("query_vectors_cached") else ""
     rate = usage.get("queries_per_second")
     return [
-        index,
-        f"{seconds.get('search', 0):.2f}",
-        "-" if rate is None else f"{rate:,.0f}",
+        f"{seconds.get('index', 0):.2f}{indexed}",
+        f"{seconds.get('search', 0):.2f}{searched}",
+        "-" if rate is None else f"{rate:,.0f}{searched}",
         _megabytes(usage.get("index_bytes")),
         _megabytes(usage.get("peak_memory_bytes")),
     ]

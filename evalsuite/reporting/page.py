@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from evalsuite.errors import RunError
+from evalsuite.errors import RunError, UsageError
 from evalsuite.records import Interval, Manifest, QueryResult, Summary
 from evalsuite.storage import atomic_file, read_manifest, read_units
 from evalsuite.summary import summarise
@@ -37,6 +37,8 @@ class Section:
 
 def build(paths: list[Path], output: Path) -> Page:
     """Write the page for run folders, or for folders that hold run folders. Raises RunError for anything else."""
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; the page needs a file name")
     folders = [folder for path in paths for folder in _run_folders(path)]
     sections = [_section(folder) for folder in folders]
     groups: dict[tuple[str, str], list[Section]] = {}

@@ -94,7 +94,7 @@ class Corpus:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash over all files the numbers rest on: documents, queries, judgements, exclusions, card."""
+        """Hash over all that the numbers rest on: documents, queries, the view's judgements, exclusions, the card's settings."""
         return sha256_json(self.files)
 
     @cached_property
@@ -120,11 +120,11 @@ class Corpus:
         return np.asarray(self.same_text != np.arange(len(self.same_text)))
 
 
-def merge_copies(corpus: Corpus) -> Corpus:
+def merge_copies(corpus: Corpus, where: str) -> Corpus:
     """The corpus with one document per distinct text: copies are neither indexed nor ranked.
 
-    The first copy takes the best grade of its copies, and is excluded where any of them is. Raises InputError where that
-    would exclude a relevant document.
+    The first copy takes the best grade of its copies, and is excluded where any of them is. Raises InputError at `where`
+    if that would exclude a relevant document.
     """
     dropped = corpus.is_copy
     number = (np.cumsum(~dropped) - 1)[corpus.same_text]
@@ -140,7 +140,7 @@ def merge_copies(corpus: Corpus) -> Corpus:
             name = corpus.doc_ids[int(np.flatnonzero(~dropped)[document])]
             raise InputError(
                 f"query {corpus.queries[query].id!r} excludes a copy of {name!r}, which is relevant to it",
-                where=corpus.name,
+                where=where,
             )
     return replace(
         corpus,

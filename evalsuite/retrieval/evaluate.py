@@ -27,7 +27,7 @@ from evalsuite.retrieval.measures import DEFAULT_MEASURES, Graded, Measure
 from evalsuite.retrieval.retrievers import Hits, Retriever, System, create
 from evalsuite.retrieval.runs import Run, in_order, run_lines
 from evalsuite.statistics import LEVEL, RESAMPLES, SEED
-from evalsuite.storage import RunWriter, atomic_file, read_manifest, sha256_file, sha256_json
+from evalsuite.storage import RunWriter, atomic_file, identity, read_manifest, sha256_file
 from evalsuite.summary import protocol_id, read_summary, write_summary
 
 QUERY_CHUNK = 256
@@ -109,11 +109,12 @@ class _Evaluation:
         self.path = self._folder(out, fresh)
 
     def _folder(self, out: Path, fresh: bool) -> Path:
-        if out.exists() and not out.is_dir():
-            raise UsageError(f"{out} is a file; the output must be a folder")
-        identity = self.manifest.model_dump(include={"suite", "system", "protocol", "environment"})
+        above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        if not above.is_dir():
+            raise UsageError(f"{above} is a file; the output must be a folder")
+        self.manifest.identity = identity(self.manifest)
         label = "-".join(_slug(part) for part in (self.corpus.name, self.corpus.view, self.system.name))
-        name = f"{label}-{sha256_json(identity)[:8]}"
+        name = f"{label}-{self.manifest.identity[:8]}"
         for number in range(1, 10_000):
             path = out / (name if number == 1 else f"{name}-{number}")
             if not (path / "run.json").exists():
@@ -179,6 +180,9 @@ class _Evaluation:
         """What a retriever returned, checked: Hits, or {query id: {document id: score}}."""
         where = f"retriever {self.system.name}"
         if isinstance(found, dict):
+            asked = {query.id for query in self.corpus.queries[start : start + n]}
+            if extra := [name for name in found if name not in asked]:
+                raise RunError(f"search answered query {extra[0]!r}, which it was not asked", where=where)
             return Run.of_dicts(self.corpus, found, where)
         if not isinstance(found, Hits):
             raise RunError(f"search must return Hits or a dict of dicts; found {type(found).__name__}", where=where)
@@ -234,20 +238,22 @@ class _Evaluation:
             "index_bytes": facts.pop("index_bytes", None),
             "peak_memory_bytes": _peak_memory(),
             "index_cached": facts.pop("cached", False),
+            "query_vectors_cached": facts.pop("query_vectors_cached", False),
         }
         notes = list(self.manifest.notes)
         if resumed:
             notes.append(f"resumed: {resumed} of {len(self.corpus.queries)} queries were graded in an earlier session")
         if facts.get("truncated_share"):
             share, limit = facts["truncated_share"], facts.get("max_seq_length")
-            notes.append(f"{share:.1%} of documents are longer than the {limit} tokens the model reads, and are cut")
+            notes.append(
+                f"{self.system.name}: {share:.1%} of documents are longer than the {limit} tokens the model reads, and are cut"
+            )
         return {"usage": usage, "notes": notes, "system": {**self.manifest.system, "facts": facts}}
 
 
 def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[str]) -> Manifest:
     protocol: dict[str, Any] = {
         "view": corpus.view,
-        "depth": depth,
         "measures": measures,
         "gain": "linear",
         "ties": "score descending, then document id descending; scores as float64",
@@ -261,7 +267,7 @@ def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[
             "seed": SEED,
         },
     }
-    described = system.settings()
+    described = {**system.settings(), "depth": depth}
     if not system.builtin:
         module = sys.modules.get(type(system.retriever).__module__)
         source = getattr(module, "__file__", None)

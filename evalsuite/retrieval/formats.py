@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from evalsuite.errors import InputError, at, shown
 from evalsuite.progress import track
 from evalsuite.retrieval.corpus import Corpus, Document, Qrels, Query, merge_copies
-from evalsuite.retrieval.layouts import Layout, find_layout, huggingface_layout
-from evalsuite.storage import sha256_file
-from evalsuite.textfiles import read_jsonl, read_lines, require_file
+from evalsuite.retrieval.layouts import Card, Layout, find_layout, huggingface_layout
+from evalsuite.storage import sha256_file, sha256_json
+from evalsuite.textfiles import identifier, number, read_jsonl, read_lines, require_file
 
 PREFERRED_VIEWS = ("gold", "test")
 
@@ -56,7 +56,7 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for record in batch.to_pylist():
                     row += 1
                     yield at(path, row, unit="row"), record
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
             raise InputError(f"is not readable Parquet ({error})", where=str(path)) from error
     else:
         for line, record in read_jsonl(path):
@@ -64,19 +64,10 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _id(record: dict[str, Any], keys: tuple[str, ...], where: str) -> str:
-    for key in keys:
-        value = record.get(key)
-        if isinstance(value, str) and value:
-            if any(c in value for c in "\t\r\n"):
-                raise InputError(
-                    f"the id {shown(value)} holds a tab or line break, which no run file can carry", where=where
-                )
-            return value
-        if isinstance(value, int) and not isinstance(value, bool):
-            return str(value)
-        if value is not None:
-            raise InputError(f"key {key!r} must be a non-empty string; found {shown(value)}", where=where)
-    raise InputError(f"has no {keys[0]!r}; found the keys {', '.join(record) or '(none)'}", where=where)
+    key = next((key for key in keys if record.get(key) is not None), None)
+    if key is None:
+        raise InputError(f"has no {keys[0]!r}; found the keys {', '.join(record) or '(none)'}", where=where)
+    return identifier(record, key, where)
 
 
 def _string(record: dict[str, Any], key: str, where: str, *, optional: bool = False) -> str:
@@ -86,6 +77,10 @@ def _string(record: dict[str, Any], key: str, where: str, *, optional: bool = Fa
     if not isinstance(value, str):
         found = f"found {shown(value)}" if key in record else f"found the keys {', '.join(record)}"
         raise InputError(f"key {key!r} must be a string; {found}", where=where)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"key {key!r} holds half a surrogate pair", where=where) from error
     return value
 
 
@@ -156,27 +151,36 @@ def read_qrels(path: Path) -> Iterator[tuple[str, str, str, int]]:
         yield where, cells[0], cells[1], _grade(cells[2].strip(), where)
 
 
-def _grade(value: Any, where: str) -> int:
+def _grade(value: object, where: str) -> int:
     try:
-        number = float(value)
-        if number == int(number):
-            return int(number)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InputError(f"the score must be a whole number; found {shown(value)}", where=where)
+        grade = number(value, "score", where)
+    except InputError:
+        grade = 0.5
+    if grade != int(grade) or abs(grade) >= 2**31:
+        raise InputError(f"the score must be a whole number; found {shown(value)}", where=where)
+    return int(grade)
 
 
 def _exclusions(path: Path) -> dict[str, list[str]]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        for key in table:
+            if sum(name == key for name, _ in pairs) > 1 and len(table) < len(pairs):
+                raise InputError(f"key {key!r} appears twice", where=str(path))
+        return table
+
     try:
-        content = json.loads(require_file(path).read_text(encoding="utf-8-sig"))
+        content = json.loads(require_file(path).read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"is not JSON: {error}", where=at(path, getattr(error, "lineno", None))) from error
+    except RecursionError as error:
+        raise InputError("is nested too deeply to be read", where=str(path)) from error
     if not isinstance(content, dict):
         raise InputError('must be an object {"query id": ["document id", ...]}', where=str(path))
     for query, documents in content.items():
-        if not isinstance(documents, list) or not all(isinstance(d, str) for d in documents):
+        if not isinstance(documents, list) or not all(type(d) in (str, int) for d in documents):
             raise InputError(f"key {query!r} must be a list of document ids; found {shown(documents)}", where=str(path))
-    return content
+    return {query: [str(document) for document in documents] for query, documents in content.items()}
 
 
 # ---------------------------------------------------------------- putting it together
@@ -192,15 +196,13 @@ def _load(layout: Layout, view: str | None) -> Corpus:
     parts = [*layout.documents, *layout.queries, *layout.views[chosen]]
     if layout.exclusions is not None:
         parts.append(layout.exclusions)
-    scanned = scan(lambda: _documents(layout.documents), str(layout.root))
+    scanned = scan(lambda: _documents(layout.documents), str(layout.documents[0]))
     corpus = Corpus(
         name=card.name or layout.name,
         version=card.version,
         view=chosen,
         doc_ids=scanned.doc_ids,
-        files={
-            str(p.relative_to(layout.root)) if p.is_relative_to(layout.root) else p.name: sha256_file(p) for p in parts
-        },
+        files=_hashes(layout, parts),
         stream=lambda: (document for _, document in _documents(layout.documents)),
         same_text=scanned.same_text,
         notes=[*layout.notes, *scanned.notes],
@@ -211,13 +213,26 @@ def _load(layout: Layout, view: str | None) -> Corpus:
         q for name in layout.views if name != chosen for path in layout.views[name] for _, q, _, _ in read_qrels(path)
     }
     rows = [row for path in layout.views[chosen] for row in read_qrels(path)]
-    judge(corpus, queries, rows, elsewhere=judged, strict=True)
+    judge(corpus, queries, rows, str(layout.views[chosen][0]), elsewhere=judged)
     if layout.exclusions is not None:
         _exclude(corpus, queries, _exclusions(layout.exclusions), str(layout.exclusions))
     if copies := int(corpus.is_copy.sum()):
         how = "scored as one" if card.duplicates == "merge" else "scored as separate documents"
         corpus.notes.append(f"{copies} documents repeat another's text exactly; they are {how}")
-    return merge_copies(corpus) if card.duplicates == "merge" else corpus
+    return merge_copies(corpus, str(layout.exclusions)) if card.duplicates == "merge" else corpus
+
+
+def _hashes(layout: Layout, parts: list[Path]) -> dict[str, str]:
+    """Relative name -> sha256 of every file the numbers rest on; of the card, what it says that changes them."""
+    found = {}
+    for part in parts:
+        name = str(part.relative_to(layout.root)) if part.is_relative_to(layout.root) else part.name
+        found[name] = sha256_file(require_file(part))
+    kept = {"mechanism", "duplicates"}
+    said = layout.card.model_dump(include=kept)
+    if said != Card().model_dump(include=kept):
+        found["corpus.yaml (mechanism, duplicates)"] = sha256_json(said)
+    return found
 
 
 def _choose_view(layout: Layout, view: str | None) -> str:
@@ -259,11 +274,8 @@ def scan(read: Callable[[], Iterator[tuple[str, Document]]], where: str) -> Scan
                 raise InputError(
                     f"document id {document.id!r} appears twice (as document {numbers[document.id] + 1})", where=where
                 )
-            try:
-                contents = document.contents.encode()
-                digest.update(f"{document.id}\0{document.title}\0{document.text}\0".encode())
-            except UnicodeEncodeError as error:
-                raise InputError(f"holds half a surrogate pair ({error.reason})", where=where) from error
+            contents = document.contents.encode()
+            digest.update(f"{document.id}\0{document.title}\0{document.text}\0".encode())
             if not contents:
                 empty.append(where)
             numbers[document.id] = len(numbers)
@@ -281,11 +293,15 @@ def judge(
     corpus: Corpus,
     queries: dict[str, tuple[str, Query]],
     rows: list[tuple[str, str, str, int]],
+    place: str,
     *,
-    elsewhere: set[str],
-    strict: bool,
+    elsewhere: set[str] | None = None,
 ) -> None:
-    """Keep the queries that the view judges, and the judgements, in `corpus`; every id is checked."""
+    """Keep the queries that the view judges, and the judgements, in `corpus`; every id is checked.
+
+    `rows` are (where, query id, document id, grade) from `place`. A query that is judged neither here nor `elsewhere` is
+    an error, unless `elsewhere` is None.
+    """
     grades: dict[tuple[str, str], tuple[str, int]] = {}
     repeated = 0
     for where, query, document, grade in rows:
@@ -299,9 +315,9 @@ def judge(
         repeated += known[0] != where
     here = {query for query, _ in grades}
     if not here:
-        raise InputError("holds no judgements", where=f"{corpus.name}, view {corpus.view}")
+        raise InputError("holds no judgements", where=place)
     for name, (where, _) in queries.items():
-        if strict and name not in here and name not in elsewhere:
+        if elsewhere is not None and name not in here and name not in elsewhere:
             raise InputError(f"query {name!r} has no judged document", where=where)
     corpus.queries = [query for _, query in queries.values() if query.id in here]
     corpus.unjudged_queries = frozenset(queries.keys() - here)

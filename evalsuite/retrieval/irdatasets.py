@@ -42,12 +42,14 @@ def load(name: str, view: str | None) -> Corpus:
         for record in dataset.queries_iter():
             if not record.default_text().strip():
                 raise InputError(f"query {record.query_id!r} has an empty text", where=place)
+            if record.query_id in found:
+                raise InputError(f"query id {record.query_id!r} appears twice", where=place)
             found[record.query_id] = place, Query(record.query_id, record.default_text())
         rows = [
             (f"{place}, judgement {n}", r.query_id, r.doc_id, r.relevance)
             for n, r in enumerate(dataset.qrels_iter(), 1)
         ]
-    except (OSError, RuntimeError, EOFError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", where=place) from error
     parts = {"queries": [(q.id, q.text) for _, q in found.values()], "qrels": [row[1:] for row in rows]}
     hashes = {part: hashlib.sha256(json.dumps(content).encode()).hexdigest() for part, content in parts.items()}
@@ -62,5 +64,5 @@ def load(name: str, view: str | None) -> Corpus:
         same_text=scanned.same_text,
         documents_sha256=scanned.documents_sha256,
     )
-    judge(corpus, found, rows, elsewhere=set(), strict=False)
+    judge(corpus, found, rows, place)
     return corpus

@@ -61,8 +61,8 @@ def find_layout(folder: Path) -> Layout:
     for layout in (_flat_layout(folder), _obliq_layout(folder), _split_layout(folder, "", "")):
         if layout is not None:
             return layout
-    inside = sorted(str(p.parent.relative_to(folder)) for p in folder.glob("*/*/corpus/corpus.jsonl*"))
-    inside = [name.removesuffix("/corpus") for name in inside]
+    found = [p for depth in ("*", "*/*") for p in folder.glob(f"{depth}/corpus/corpus.jsonl*")]
+    inside = sorted({str(p.parent.parent.relative_to(folder)) for p in found})
     hint = f"; it contains the corpora {', '.join(inside)}: name one of them" if inside else ""
     raise InputError(
         "is not a corpus: looked for corpus.jsonl (.jsonl.gz, .parquet) with queries and qrels/ (BEIR), "
@@ -196,7 +196,10 @@ def _flat_layout_of_hub(folder: Path, qrels: Callable[[], Path]) -> Layout | Non
     queries = _one(folder, "queries") or _shards(folder / "queries")
     if not documents or not queries:
         return None
-    views = {path.stem: [path] for path in sorted(qrels().glob("*.tsv"))}
+    judgements = qrels()
+    views = {path.stem: [path] for path in sorted(judgements.glob("*.tsv"))}
+    if not views:
+        raise InputError("has no judgements: looked for *.tsv", where=str(judgements))
     return Layout(name="", documents=documents, queries=queries, views=views, root=folder)
 
 
@@ -205,7 +208,7 @@ def _read_card(path: Path) -> Card:
         return Card()
     try:
         content = yaml.safe_load(require_file(path).read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = at(path, mark.line + 1 if mark else None)
         raise InputError(f"is not YAML: {getattr(error, 'problem', None) or error}", where=where) from error

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite.errors import InputError, at, shown
+from evalsuite.errors import InputError, at
 from evalsuite.retrieval.corpus import Corpus
-from evalsuite.textfiles import read_jsonl, read_lines
+from evalsuite.textfiles import identifier, number, read_jsonl, read_lines
 
 Scores = Mapping[str, Mapping[str, float]]
 
@@ -122,29 +120,27 @@ def read_run(path: Path, corpus: Corpus) -> Run:
     rows: dict[int, tuple[list[int], list[float]]] = {}
     seen: set[int | tuple[int, str]] = set()
     unjudged = corpus.unjudged_queries
+    line = 0
     for line, query, document, score in _entries(path):
         where = at(path, line)
-        number = corpus.query_number.get(query)
-        if number is None and query not in unjudged:
+        row = corpus.query_number.get(query)
+        if row is None and query not in unjudged:
             raise InputError(f"query {query!r} is not in {corpus.name}", where=where)
         if document not in corpus.doc_number:
             raise InputError(f"document {document!r} is not in {corpus.name}", where=where)
-        try:
-            value = float(score)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the score must be a number; found {shown(score)}", where=where) from error
-        if not math.isfinite(value):
-            raise InputError(f"the score must be finite; found {score}", where=where)
-        if number is None:
+        value = number(score, "score", where)
+        if row is None:
             continue
         place = corpus.doc_number[document]
-        key = (number, document) if corpus.copies else number * len(corpus) + place
+        key = (row, document) if corpus.copies else row * len(corpus) + place
         if key in seen:
             raise InputError(f"document {document!r} is ranked twice for query {query!r}", where=where)
         seen.add(key)
-        documents, scores = rows.setdefault(number, ([], []))
+        documents, scores = rows.setdefault(row, ([], []))
         documents.append(place)
         scores.append(value)
+    if line == 0:
+        raise InputError("holds no ranking", where=str(path))
     arrays = [(np.array(d), np.array(s)) for d, s in rows.values()]
     if corpus.copies:
         arrays = [_best_of_copies(d, s) for d, s in arrays]
@@ -158,26 +154,30 @@ def _entries(path: Path) -> Iterator[tuple[int, str, str, Any]]:
             lacking = [key for key in ("qid", "docid", "score") if key not in record]
             if lacking:
                 raise InputError(f"has no {', '.join(lacking)}; needed are qid, docid, score", where=at(path, line))
-            score = record["score"]
-            if isinstance(score, bool):
-                score = str(score)
-            yield line, str(record["qid"]), str(record["docid"]), score
+            yield (
+                line,
+                identifier(record, "qid", at(path, line)),
+                identifier(record, "docid", at(path, line)),
+                record["score"],
+            )
         return
-    lines = read_lines(path)
-    first = next(lines)
-    columns = len(first[1].split("\t"))
-    tabs = columns in (3, 6) or (columns > 1 and len(first[1].split()) != 6)
-    columns = columns if tabs else 6
-    for line, text in chain([first], lines):
+    columns, tabs, header = 0, False, True
+    for line, text in read_lines(path):
         if not text.strip():
             continue
+        if columns == 0:
+            columns = len(text.split("\t"))
+            tabs = columns in (3, 6) or (columns > 1 and len(text.split()) != 6)
+            columns = columns if tabs else 6
         cells = text.split("\t") if tabs else text.split()
         if len(cells) != columns or columns not in (3, 6):
             needed = "qid Q0 docid rank score tag (6), or TAB-separated qid docid score (3)"
             raise InputError(f"has {len(cells)} columns; needed are {needed}", where=at(path, line))
         if columns == 3:
-            if line == 1 and cells[2].strip().lower() == "score":
+            if header and cells[2].strip().lower() == "score":
+                header = False
                 continue
+            header = False
             yield line, cells[0], cells[1], cells[2]
         else:
             yield line, cells[0], cells[2], cells[4]

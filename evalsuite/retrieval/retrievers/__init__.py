@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from evalsuite.errors import UsageError, shown
+from evalsuite.errors import EvalsuiteError, UsageError, shown
 from evalsuite.retrieval.retrievers.base import Builtin, Hits, Retriever
 
 ENTRY_POINTS = "evalsuite.retrievers"
@@ -66,7 +67,8 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
     head, _, rest = spec.partition(":")
     if head == "hybrid":
         written = rest or "bm25+dense"
-        parts = [create(part, cache).retriever for part in written.split("+")]
+        names = "|".join(BUILTIN)
+        parts = [create(part, cache).retriever for part in re.split(rf"\+(?=(?:{names})(?:[:+]|$))", written)]
         foreign = [type(part).__name__ for part in parts if not isinstance(part, Builtin)]
         if foreign:
             raise UsageError(
@@ -79,12 +81,15 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
         return System(f"runfile:{Path(rest).name}", builtin_class("runfile")(path=rest), builtin=True)  # type: ignore[call-arg]
     if head in BUILTIN:
         kind = builtin_class(head)
-        return System(spec, kind(**_arguments(kind, rest, head), cache=cache), builtin=True)
+        arguments = _arguments(kind, rest, head)
+        model = str(arguments.get("model", ""))
+        label = spec.replace(model, Path(model).name) if Path(model).is_dir() and model else spec
+        return System(label, kind(**arguments, cache=cache), builtin=True)
     found = plugins()
     if head in found:
         kind = _import(lambda: found[head].load(), f"entry point {head!r}")
         return System(spec, _checked(_build(kind, rest, head), head), builtin=False)
-    if rest and "/" not in head:
+    if head and rest and "/" not in head:
         attribute, _, written = rest.partition(":")
         kind = _import(lambda: getattr(importlib.import_module(head), attribute), f"{head}:{attribute}")
         return System(spec, _checked(_build(kind, written, spec), spec), builtin=False)
@@ -95,14 +100,20 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
 def _import(load: Callable[[], Any], what: str) -> Any:
     try:
         return load()
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{what} cannot be imported: {error}") from error
+    except Exception as error:  # somebody else's code
+        raise UsageError(f"{what} cannot be imported: {type(error).__name__}: {error}") from error
 
 
 def _build(kind: Any, written: str, name: str) -> Any:
     if not callable(kind):
         raise UsageError(f"{name} is no class or function that makes a retriever; found {shown(kind)}")
-    return kind(**_arguments(kind, written, name))
+    arguments = _arguments(kind, written, name)
+    try:
+        return kind(**arguments)
+    except EvalsuiteError:
+        raise
+    except Exception as error:  # somebody else's code
+        raise UsageError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _checked(retriever: Any, name: str) -> Retriever:
@@ -114,8 +125,12 @@ def _checked(retriever: Any, name: str) -> Retriever:
 def parameters(kind: Any) -> dict[str, tuple[Any, Any]]:
     """Parameter name -> (type, default) of a retriever class, as a command line may set them."""
     if isinstance(kind, type) and issubclass(kind, Builtin):
-        hints = get_type_hints(kind)
-        own = [f for f in fields(kind) if f.init and f.name not in ("cache", "parts")]
+        hints = get_type_hints(kind, include_extras=True)
+        own = [
+            f
+            for f in fields(kind)
+            if f.init and f.name not in ("cache", "parts") and f.metadata.get("command_line", True)
+        ]
         return {f.name: (hints[f.name], None if f.default is MISSING else f.default) for f in own}
     found = inspect.signature(kind).parameters.values()
     usable = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
@@ -130,14 +145,14 @@ def _arguments(kind: Any, written: str, name: str) -> dict[str, Any]:
         return {}
     accepted = parameters(kind)
     arguments: dict[str, Any] = {}
-    for pair in written.split(","):
+    for pair in re.split(r",(?=[A-Za-z_-]+=)", written):
         key, equals, value = pair.partition("=")
         key = key.strip().replace("-", "_")
         if not equals or key not in accepted:
             keys = ", ".join(accepted) or "none"
             raise UsageError(f"{name}: {pair!r} is not a setting; write key=value with the keys {keys}")
         try:
-            arguments[key] = TypeAdapter(accepted[key][0]).validate_python(value.strip())
+            arguments[key] = TypeAdapter(accepted[key][0]).validate_python(value)
         except ValidationError as error:
             raise UsageError(f"{name}: {key}={value}: {error.errors()[0]['msg']}") from error
     return arguments

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.retrievers.base import Builtin, Hits
@@ -17,7 +18,7 @@ from evalsuite.retrieval.retrievers.base import Builtin, Hits
 class Random(Builtin):
     """A random ranking per query, the same for the same seed, query id and corpus size."""
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
     def index(self, corpus: Corpus) -> None:
         self._size = len(corpus)

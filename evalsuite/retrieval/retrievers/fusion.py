@@ -22,8 +22,8 @@ class Hybrid(Builtin):
     """
 
     parts: list[Builtin] = field(metadata={"setting": False})
-    k: int = 60
-    depth: int = 1000
+    k: int = field(default=60, metadata={"command_line": False})
+    depth: int = field(default=1000, metadata={"command_line": False})
 
     def __post_init__(self) -> None:
         if len(self.parts) < 2:
@@ -44,6 +44,9 @@ class Hybrid(Builtin):
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         found = [part.search(queries, max(self.depth, k)) for part in self.parts]
+        self.facts |= {
+            key: part.facts[key] for part in self.parts for key in part.facts if key.startswith(("recall@", "query_"))
+        }
         documents, scores = [], []
         for row in range(len(queries)):
             ranked = [hits.documents[row, : self.depth] for hits in found]

@@ -13,16 +13,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from pydantic import Field
 
 from evalsuite.progress import track
 from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.retrievers.base import TIE_ROOM, Builtin, Hits, settle
 from evalsuite.storage import sha256_json
+
+Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 TOKEN = re.compile(r"(?u)\b\w\w+\b")
 BLOCK = 20_000
@@ -52,8 +56,8 @@ class BM25(Builtin):
     Source: Robertson et al., TREC-3 (1994); Kamphuis et al., ECIR 2020 (variants); Lù, arXiv 2407.03618 (bm25s).
     """
 
-    k1: float = 1.5
-    b: float = 0.75
+    k1: Positive = 1.5
+    b: Share = 0.75
     variant: Literal["lucene", "okapi"] = "lucene"
     stopwords: Literal["en", "none"] = "en"
 
@@ -187,9 +191,9 @@ def count_terms(corpus: Corpus, stop: frozenset[str]) -> tuple[Any, dict[str, in
 class RankBM25(Builtin):
     """BM25Okapi of the rank-bm25 package, on the same tokens: slow, and with its own floor for negative idf."""
 
-    k1: float = 1.5
-    b: float = 0.75
-    epsilon: float = 0.25
+    k1: Positive = 1.5
+    b: Share = 0.75
+    epsilon: Positive = 0.25
     stopwords: Literal["en", "none"] = "en"
 
     def settings(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,16 @@ from evalsuite.textfiles import require_file
 class RunFile(Builtin):
     """The rankings of a TREC, TSV or JSONL run file (also .gz)."""
 
-    path: str
+    path: str = field(metadata={"command_line": False})
+
+    def __post_init__(self) -> None:
+        require_file(Path(self.path))
 
     def settings(self) -> dict[str, Any]:
         return {
             **super().settings(),
             "path": Path(self.path).name,
-            "sha256": sha256_file(require_file(Path(self.path))),
+            "sha256": sha256_file(Path(self.path)),
         }
 
     def index(self, corpus: Corpus) -> None:
