@@ -299,10 +299,19 @@ def main() -> None:
             raise
         code = _fail(error, error.kind, error.where, BAD_INPUT)
     except typer.TyperException as error:
-        code = _fail(UsageError(error.format_message()), UsageError.kind, "", BAD_INPUT)
+        message = error.format_message()
+        if message.startswith("Usage:"):  # a group without a command shows its help
+            typer.echo(message, err=True)
+            code = BAD_INPUT
+        else:
+            code = _fail(UsageError(message), UsageError.kind, "", BAD_INPUT)
     except BrokenPipeError:
         sys.stderr.close()
         code = FAILED
+    except OSError as error:
+        if "--debug" in sys.argv:
+            raise
+        code = _fail(UsageError(error.strerror or str(error)), "file_system", str(error.filename or ""), BAD_INPUT)
     except Exception as error:
         if "--debug" in sys.argv:
             raise

@@ -26,6 +26,8 @@ def require_file(path: Path) -> Path:
         raise InputError("no such file", where=str(path))
     if path.is_dir():
         raise InputError("is a directory; a file is needed here", where=str(path))
+    if not path.is_file():
+        raise InputError("is a pipe or a device; it is read more than once, so write it to a file", where=str(path))
     if path.stat().st_size == 0:
         raise InputError("the file is empty", where=str(path))
     return path

@@ -215,7 +215,9 @@ CASES = {
     "card a list": corpus("corpus.yaml", "- name\n", "{}/corpus.yaml", "is not a mapping of keys"),
     "card with a wrong value": corpus("corpus.yaml", "duplicates: drop\n", "{}/corpus.yaml", "key 'duplicates': Input"),
     "card with an impossible date": corpus("corpus.yaml", "released: 2026-13-45\n", "{}/corpus.yaml", "is not YAML"),
-    "card with a view it lacks": corpus("corpus.yaml", "default_view: gold\n", "{}", "has no view 'gold'; it has test"),
+    "card with a view it lacks": corpus(
+        "corpus.yaml", "default_view: gold\n", "{}/corpus.yaml", "has no view 'gold'; it has test"
+    ),
     "card with another hash": corpus("corpus.yaml", "sha256: {queries.jsonl: 0}\n", "{}/corpus.yaml", "key 'sha256"),
     "card naming no file": corpus("corpus.yaml", "sha256: {gone.jsonl: 'ab'}\n", "{}/gone.jsonl", "no such file"),
     # places

@@ -12,7 +12,7 @@ import pytest
 from tinymodel import save_tiny_model
 
 from evalsuite import EvalsuiteError, Hits, evaluate, read_summary, verify
-from evalsuite.storage import read_manifest, read_units
+from evalsuite.storage import RunWriter, read_manifest, read_units
 
 EVALSUITE = Path(sys.executable).parent / "evalsuite"
 WORDS = [f"w{i}" for i in range(400)]
@@ -235,11 +235,7 @@ def test_an_interrupt_says_so_exits_130_and_resumes(tmp_path):
 
 def test_a_second_writer_of_the_same_run_is_refused(corpus, run, tmp_path):
     [outcome] = run(corpus, "bm25")
-    manifest = json.loads((outcome.path / "run.json").read_text())
-    (outcome.path / "run.json").write_text(json.dumps(manifest | {"status": "running"}))
-    from evalsuite.storage import RunWriter
-
-    writer = RunWriter(outcome.path, outcome.manifest)
+    writer = RunWriter(outcome.path, outcome.manifest.model_copy(update={"status": "running"}))
     with pytest.raises(EvalsuiteError, match="another process is writing this run"):
         run(corpus, "bm25")
     writer.close("complete")

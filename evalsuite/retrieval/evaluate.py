@@ -84,6 +84,10 @@ def evaluate(
     if not cutoffs:
         raise UsageError("no measure is named")
     place = default_cache() if cache is None else Path(cache)
+    for folder, role in ((Path(out), "output"), (place, "cache")):
+        above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not above.is_dir():
+            raise UsageError(f"{above} is a file; the {role} must be a folder")
     systems = [create(item, place) for item in ([retrievers] if isinstance(retrievers, str) else _listed(retrievers))]
     if not systems:
         raise UsageError("no retriever is named; evalsuite retrieval list shows them")
@@ -109,9 +113,6 @@ class _Evaluation:
         self.path = self._folder(out, fresh)
 
     def _folder(self, out: Path, fresh: bool) -> Path:
-        above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-        if not above.is_dir():
-            raise UsageError(f"{above} is a file; the output must be a folder")
         self.manifest.identity = identity(self.manifest)
         label = "-".join(_slug(part) for part in (self.corpus.name, self.corpus.view, self.system.name))
         name = f"{label}-{self.manifest.identity[:8]}"

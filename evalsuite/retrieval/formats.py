@@ -230,8 +230,9 @@ def _hashes(layout: Layout, parts: list[Path]) -> dict[str, str]:
         found[name] = sha256_file(require_file(part))
     kept = {"mechanism", "duplicates"}
     said = layout.card.model_dump(include=kept)
+    said["mechanism"] = said["mechanism"] or layout.mechanism
     if said != Card().model_dump(include=kept):
-        found["corpus.yaml (mechanism, duplicates)"] = sha256_json(said)
+        found["mechanism, duplicates"] = sha256_json(said)
     return found
 
 
@@ -246,7 +247,8 @@ def _choose_view(layout: Layout, view: str | None) -> str:
             f"has several views: {', '.join(layout.views)}; choose one with --view", where=str(layout.root)
         )
     if wanted not in layout.views:
-        raise InputError(f"has no view {wanted!r}; it has {', '.join(layout.views)}", where=str(layout.root))
+        where = str(layout.root) if view else str(layout.root / "corpus.yaml")
+        raise InputError(f"has no view {wanted!r}; it has {', '.join(layout.views)}", where=where)
     return wanted
 
 

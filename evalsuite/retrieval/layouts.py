@@ -22,13 +22,16 @@ OBLIQ_MECHANISMS = {
 }
 
 
+UNVERSIONED = "unversioned"
+
+
 class Card(BaseModel):
     """corpus.yaml. Only the keys the code acts on are named here; the rest is for readers and kept."""
 
     model_config = ConfigDict(extra="allow")
 
     name: str | None = None
-    version: str = "unversioned"
+    version: str = UNVERSIONED
     mechanism: str | None = None
     default_view: str | None = None
     duplicates: Literal["separate", "merge"] = "separate"
@@ -58,11 +61,11 @@ def find_layout(folder: Path) -> Layout:
         raise InputError(
             "is a file; a corpus is a folder with corpus.jsonl, queries.jsonl and qrels/", where=str(folder)
         )
-    for layout in (_flat_layout(folder), _obliq_layout(folder), _split_layout(folder, "", "")):
+    for layout in (_flat_layout(folder), _obliq_layout(folder), _split_layout(folder, "")):
         if layout is not None:
             return layout
-    found = [p for depth in ("*", "*/*") for p in folder.glob(f"{depth}/corpus/corpus.jsonl*")]
-    inside = sorted({str(p.parent.parent.relative_to(folder)) for p in found})
+    nested = {p.parent.parent for depth in ("*", "*/*") for p in folder.glob(f"{depth}/corpus/corpus.jsonl*")}
+    inside = sorted(str(p.relative_to(folder)) for p in nested | {p.parent for p in folder.glob("*/corpus.jsonl*")})
     hint = f"; it contains the corpora {', '.join(inside)}: name one of them" if inside else ""
     raise InputError(
         "is not a corpus: looked for corpus.jsonl (.jsonl.gz, .parquet) with queries and qrels/ (BEIR), "
@@ -128,7 +131,7 @@ def _obliq_layout(folder: Path) -> Layout | None:
     )
 
 
-def _split_layout(folder: Path, prefix: str, name: str) -> Layout | None:
+def _split_layout(folder: Path, prefix: str) -> Layout | None:
     """Hugging Face's folders of shards: [prefix]corpus/, [prefix]queries/, [prefix]qrels/ (or default/), a view a file stem."""
     documents = _shards(folder / f"{prefix}corpus")
     queries = _shards(folder / f"{prefix}queries")
@@ -144,7 +147,7 @@ def _split_layout(folder: Path, prefix: str, name: str) -> Layout | None:
             "the repository's top_ranked lists are not read: any per-query exclusions they hold are not applied"
         )
     return Layout(
-        name=name or folder.resolve().name,
+        name=folder.resolve().name,
         documents=documents,
         queries=queries,
         views=views,
@@ -159,6 +162,10 @@ def _shards(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
 
 
 def huggingface_layout(spec: str) -> Layout:
+    """Fetch owner/name[/config][@revision] (from the local cache when offline) and find the corpus in it.
+
+    Its version is the commit, unless a card gives one. Raises InputError for what cannot be fetched or recognised.
+    """
     from huggingface_hub import snapshot_download
 
     path, _, revision = spec.partition("@")
@@ -177,15 +184,17 @@ def huggingface_layout(spec: str) -> Layout:
             raise InputError(f"cannot be read from Hugging Face: {error}", where=f"hf:{spec}") from error
 
     folder = download(repository, patterns, revision or None)
-    if not config:
+    layout: Layout | None
+    if config:
+        tasks = sorted({p.parent.parent for p in folder.glob(f"**/{config}/corpus/*")})
+        layout = find_layout(tasks[0]) if tasks else _split_layout(folder, f"{config}-")
+    else:
         layout = _flat_layout_of_hub(folder, lambda: download(f"{repository}-qrels", None, None)) or find_layout(folder)
-        return replace(layout, name=parts[1])
-    for task in sorted({p.parent.parent for p in folder.glob(f"**/{config}/corpus/*")}):
-        return replace(find_layout(task), name=f"{parts[1]}-{config}")
-    layout_or_none = _split_layout(folder, f"{config}-", f"{parts[1]}-{config}")
-    if layout_or_none is None:
+    if layout is None:
         raise InputError(f"has no configuration {config!r} in a layout we know", where=f"hf:{spec}")
-    return layout_or_none
+    version = folder.name if layout.card.version == UNVERSIONED else layout.card.version  # the commit
+    card = layout.card.model_copy(update={"version": version})
+    return replace(layout, name="-".join(parts[1:]), card=card)
 
 
 def _flat_layout_of_hub(folder: Path, qrels: Callable[[], Path]) -> Layout | None:

@@ -153,7 +153,7 @@ class Measure:
     @classmethod
     def parse(cls, name: str) -> Measure:
         """Raises UsageError for a name that is none of ours."""
-        match = re.fullmatch(r"([A-Za-z]+)(?:@([1-9][0-9]*))?", name.strip())
+        match = re.fullmatch(r"([A-Za-z]+)(?:@([1-9][0-9]{0,8}))?", name.strip())
         if match and match[1] in FAMILIES:
             cutoff = FAMILIES[match[1]][1]
             if (match[2] is None and cutoff != "required") or (match[2] is not None and cutoff != "none"):

@@ -141,6 +141,8 @@ def read_run(path: Path, corpus: Corpus) -> Run:
         scores.append(value)
     if line == 0:
         raise InputError("holds no ranking", where=str(path))
+    if not rows:
+        raise InputError(f"ranks no query that view {corpus.view!r} judges", where=str(path))
     arrays = [(np.array(d), np.array(s)) for d, s in rows.values()]
     if corpus.copies:
         arrays = [_best_of_copies(d, s) for d, s in arrays]

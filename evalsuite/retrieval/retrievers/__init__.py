@@ -67,8 +67,7 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
     head, _, rest = spec.partition(":")
     if head == "hybrid":
         written = rest or "bm25+dense"
-        names = "|".join(BUILTIN)
-        parts = [create(part, cache).retriever for part in re.split(rf"\+(?=(?:{names})(?:[:+]|$))", written)]
+        parts = [create(part, cache).retriever for part in re.split(r"\+(?=[A-Za-z_][\w.-]*(?:[:+]|$))", written)]
         foreign = [type(part).__name__ for part in parts if not isinstance(part, Builtin)]
         if foreign:
             raise UsageError(
