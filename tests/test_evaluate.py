@@ -166,6 +166,28 @@ def test_what_is_no_retriever_is_refused_before_anything_runs(corpus, run, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_an_object_without_settings_never_goes_on_from_another_s_results(corpus, run):
+    from plugin_retrievers import Overlap
+
+    first, second = run(corpus, Overlap(1.0))[0], run(corpus, Overlap(2.0))[0]
+    manifest = json.loads((first.path / "run.json").read_text())
+    (first.path / "run.json").write_text(json.dumps(manifest | {"status": "interrupted"}))
+    third = run(corpus, Overlap(3.0))[0]
+    assert len({first.path, second.path, third.path}) == 3
+
+
+def test_an_answer_to_a_query_that_was_not_asked_is_a_failure(corpus, run):
+    class Chatty:
+        def index(self, corpus):
+            self.queries = corpus.queries
+
+        def search(self, queries, k):
+            return {query.id: {"d 0": 1.0} for query in [*queries, self.queries[0]]} | {"q elsewhere": {"d 0": 1.0}}
+
+    [outcome] = run(corpus, Chatty())
+    assert "answered query 'q elsewhere', which it was not asked" in outcome.manifest.error
+
+
 def test_settings_of_a_plugin_are_given_like_those_of_a_builtin(corpus, run):
     [outcome] = run(corpus, "plugin_retrievers:Overlap:bonus=2.5")
     assert min(score for unit in read_units(outcome.path) for _, score, _ in unit.top) == 3.5

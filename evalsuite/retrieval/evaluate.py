@@ -121,7 +121,7 @@ class _Evaluation:
             if not (path / "run.json").exists():
                 return path
             complete = read_manifest(path).status == "complete"
-            if not fresh and (not complete or self.system.builtin):
+            if not fresh and self.system.known and (not complete or self.system.builtin):
                 return path
         raise RunError("holds 10,000 runs of one system", where=str(out))
 

@@ -31,11 +31,16 @@ GRAMMAR = "NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class"
 
 @dataclass(frozen=True)
 class System:
-    """A retriever with the name it goes by and whether everything that shapes its output is known by content."""
+    """A retriever with the name it goes by.
+
+    `builtin`: all that shapes its output is known by content, so a finished run may stand for a new one. `known`: its
+    settings are known, so an interrupted run of it can be told from that of another and be resumed.
+    """
 
     name: str
     retriever: Retriever
     builtin: bool
+    known: bool = True
 
     def settings(self) -> dict[str, Any]:
         """Class and settings, as run.json records them."""
@@ -63,7 +68,7 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
     """
     if not isinstance(spec, str):
         name = str(getattr(spec, "name", type(spec).__name__))
-        return System(name, _checked(spec, name), builtin=isinstance(spec, Builtin))
+        return System(name, _checked(spec, name), isinstance(spec, Builtin), known=hasattr(spec, "settings"))
     head, _, rest = spec.partition(":")
     if head == "hybrid":
         written = rest or "bm25+dense"

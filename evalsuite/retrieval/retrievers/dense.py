@@ -19,8 +19,7 @@ from evalsuite.progress import track
 from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.retrievers.base import TIE_ROOM, Builtin, Hits, settle
 from evalsuite.retrieval.retrievers.vectors import (
-    HNSW,
-    IVF_PROBES,
+    ENGINE_SETTINGS,
     Engine,
     Vectors,
     exact_search,
@@ -101,7 +100,7 @@ class Dense(Builtin):
         self._meta: dict[str, Any] = {}
 
     def settings(self) -> dict[str, Any]:
-        engine: dict[str, Any] = {"faiss-hnsw": HNSW, "faiss-ivf": {"nprobe": IVF_PROBES}}.get(self.engine, {})
+        engine = ENGINE_SETTINGS.get(self.engine, {})
         return {**super().settings(), "model": Path(self.model).name, "model_sha256": self._digest, **engine}
 
     # -- encoding ------------------------------------------------------------------------------------------------
@@ -181,8 +180,7 @@ class Dense(Builtin):
             self._meta = json.loads((self._home / "model.json").read_text())
         self._faiss = None
         if self.engine != "exact":
-            path = self._home / f"{self.engine}.index" if self._home is not None else None
-            self._faiss = faiss_index(self.engine, path, self._read_shards, len(corpus))
+            self._faiss = faiss_index(self.engine, self._faiss_file(), self._read_shards, len(corpus))
         self.facts = {
             "cached": reused == len(self._shards),
             "shards_reused": reused,
@@ -219,9 +217,15 @@ class Dense(Builtin):
         for name in self._shards:
             yield self._memory[name][0] if self._home is None else np.load(self._home / f"{name}.npy", mmap_mode="r")
 
+    def _faiss_file(self) -> Path | None:
+        if self._home is None or self.engine == "exact":
+            return None
+        return self._home / f"{self.engine}-{sha256_json(ENGINE_SETTINGS.get(self.engine, {}))[:8]}.index"
+
     def _index_bytes(self) -> int:
-        if self._home is not None and self._faiss is not None:
-            return (self._home / f"{self.engine}.index").stat().st_size
+        file = self._faiss_file()
+        if file is not None:
+            return file.stat().st_size
         return sum(shard.nbytes for shard in self._read_shards())
 
     # -- searching -----------------------------------------------------------------------------------------------

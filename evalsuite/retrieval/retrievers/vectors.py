@@ -18,7 +18,8 @@ Engine = Literal["exact", "faiss-flat", "faiss-hnsw", "faiss-ivf"]
 CHUNK_ROWS = 16_384
 QUERY_BLOCK = 256
 HNSW = {"M": 32, "efConstruction": 200, "efSearch": 256}
-IVF_PROBES = 32
+IVF = {"nprobe": 32}
+ENGINE_SETTINGS = {"faiss-hnsw": HNSW, "faiss-ivf": IVF}
 
 
 def exact_search(queries: Vectors, shards: Iterable[Vectors], k: int) -> tuple[NDArray[np.int64], Vectors]:
@@ -78,7 +79,7 @@ def faiss_index(engine: Engine, path: Path | None, shards: Callable[[], Iterator
         cells = ivf_cells(n)
         index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dimension), dimension, cells, faiss.METRIC_INNER_PRODUCT)
         index.train(_sample(shards, n, cells * 64))
-        index.nprobe = min(IVF_PROBES, cells)
+        index.nprobe = min(IVF["nprobe"], cells)
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1 if engine == "faiss-hnsw" else threads)  # HNSW differs from run to run on several
     try:
