@@ -239,6 +239,24 @@ def test_killed_while_searching_it_resumes_and_searches_nothing_twice(tmp_path):
     assert verify(folder)["ok"]
 
 
+@pytest.mark.parametrize("moment", ["before the summary", "while parts are dropped", "before the end is recorded"])
+def test_killed_at_the_very_end_nothing_is_lost(corpus, run, moment):
+    [first] = run(corpus, "bm25")
+    ranking, results, manifest = first.path / "artifacts/run.trec.gz", lines(first.path), first.path / "run.json"
+    kept = ranking.read_bytes()
+    (first.path / "summary.json").unlink()
+    if moment != "before the summary":
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"status": "running", "files": {}}))
+    if moment == "while parts are dropped":
+        (first.path / ".joined").mkdir()
+        (first.path / ".joined" / "00000000.gz").write_bytes(b"a part of it")
+    [again] = run(corpus, "bm25")
+    assert again.path == first.path
+    assert (lines(again.path), ranking.read_bytes()) == (results, kept)
+    assert verify(again.path)["ok"]
+    assert not (again.path / ".joined").exists()
+
+
 def test_an_interrupt_says_so_exits_130_and_resumes(tmp_path):
     corpus = write_corpus(tmp_path / "made", 600, 600)
     command = ["retrieval", "run", corpus, "-r", "plugin_retrievers:Interrupted", "-o", tmp_path / "out"]

@@ -28,7 +28,7 @@ from evalsuite.retrieval.retrievers import Hits, Retriever, System, create
 from evalsuite.retrieval.runs import Run, in_order, run_lines
 from evalsuite.statistics import LEVEL, RESAMPLES, SEED
 from evalsuite.storage import RunWriter, atomic_file, identity, read_manifest, sha256_file
-from evalsuite.summary import protocol_id, read_summary, write_summary
+from evalsuite.summary import protocol_id, write_summary
 
 QUERY_CHUNK = 256
 TOP = 10
@@ -129,7 +129,7 @@ class _Evaluation:
         if (self.path / "run.json").exists():
             stored = read_manifest(self.path)
             if stored.status == "complete":
-                return Outcome(self.path, stored, read_summary(self.path), reused=True)
+                return Outcome(self.path, stored, write_summary(self.path), reused=True)
         self.manifest.run_id = self.path.name
         _reset_peak_memory()
         started = time.perf_counter()
@@ -145,7 +145,7 @@ class _Evaluation:
         resumed = len(writer.done)
         try:
             seconds["search"] = self._search_all(writer)
-            _join_parts(self.path / "artifacts")
+            _join_parts(self.path)
         except KeyboardInterrupt:
             writer.close("interrupted")
             raise
@@ -298,15 +298,15 @@ def _source_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def _join_parts(artifacts: Path) -> None:
-    """Concatenate the stored parts (gzip members) to run.trec.gz, then drop them."""
-    parts = artifacts / "parts"
-    if not parts.exists():
-        return
-    with atomic_file(artifacts / "run.trec.gz") as stream:
-        for part in sorted(parts.glob("*.gz")):
-            stream.write(part.read_bytes())
-    shutil.rmtree(parts)
+def _join_parts(folder: Path) -> None:
+    """Concatenate the stored parts (gzip members) to run.trec.gz, then drop them: all at once, lest a kill leave some."""
+    parts, joined = folder / "artifacts" / "parts", folder / ".joined"
+    if parts.exists():
+        with atomic_file(folder / "artifacts" / "run.trec.gz") as stream:
+            for part in sorted(parts.glob("*.gz")):
+                stream.write(part.read_bytes())
+        parts.rename(joined)
+    shutil.rmtree(joined, ignore_errors=True)
 
 
 def _told(error: Exception, stage: str) -> str:
