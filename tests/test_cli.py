@@ -119,5 +119,19 @@ def test_the_report_is_written_about_the_runs_of_the_command(corpus, tmp_path):
     assert "<h2>made" in page.read_text()
 
 
+def test_a_retriever_of_an_installed_package_is_found_by_its_entry_point(corpus, tmp_path):
+    package = tmp_path / "site" / "overlap-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: overlap\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[evalsuite.retrievers]\noverlap = plugin_retrievers:Overlap\n")
+    path = f"{package.parent}:{Path(__file__).parent}"
+    code, output, _ = run("retrieval", "list", "--json", PYTHONPATH=path)
+    assert (code, json.loads(output)["plugins"]) == (0, ["overlap"])
+    command = ["retrieval", "run", corpus, "-r", "overlap:bonus=1", "-o", tmp_path / "out", "--json"]
+    code, output, _ = run(*command, PYTHONPATH=path)
+    assert code == 0
+    assert json.loads(output)[0]["measures"]["R@100"]["mean"] > 0.5
+
+
 def test_the_command_is_installed():
     assert EVALSUITE.exists()

@@ -77,6 +77,14 @@ def locate_model(name: str) -> tuple[str, str]:
     return snapshot, f"{repository}@{Path(snapshot).name}"
 
 
+def _prompt(encoder: Any, given: str | None, names: tuple[str, ...]) -> str:
+    """The prompt as given, else the model's own by the first of these names, else its default, else none."""
+    if given is not None:
+        return given
+    own: dict[str, str] = encoder.prompts or {}
+    return next((own[name] for name in (*names, encoder.default_prompt_name) if own.get(name)), "")
+
+
 @dataclass
 class Dense(Builtin):
     """A sentence-transformers bi-encoder, on the GPU when there is one.
@@ -122,16 +130,14 @@ class Dense(Builtin):
                 raise InputError(f"cannot be loaded by sentence-transformers: {error}", where=self.model) from error
             if self.max_seq_length is not None:
                 encoder.max_seq_length = self.max_seq_length
-            own = getattr(encoder, "prompts", None) or {}
+            similarity = self.similarity if self.similarity != "model" else encoder.similarity_fn_name or "cosine"
+            if similarity not in ("cosine", "dot"):
+                raise InputError(f"scores by {similarity}; set similarity=cosine or similarity=dot", where=self.model)
             self._meta = {
-                "query_prompt": own.get("query", "") if self.query_prompt is None else self.query_prompt,
-                "document_prompt": own.get("document", own.get("passage", ""))
-                if self.document_prompt is None
-                else self.document_prompt,
+                "query_prompt": _prompt(encoder, self.query_prompt, ("query",)),
+                "document_prompt": _prompt(encoder, self.document_prompt, ("document", "passage", "corpus")),
                 "max_seq_length": encoder.max_seq_length,
-                "similarity": (encoder.similarity_fn_name or "cosine")
-                if self.similarity == "model"
-                else self.similarity,
+                "similarity": similarity,
                 "device": str(encoder.device),
             }
             self._encoder = encoder
