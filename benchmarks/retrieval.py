@@ -290,7 +290,7 @@ def search_vs_bm25s(n: int, target: float | None, sizes: Sizes) -> Record:
     return compare(
         lambda: retriever.search(corpus.queries, TOP),
         bare,
-        sizes.repetitions,
+        3 * sizes.repetitions,
         name=f"bm25 search, {n:,} documents",
         peer_name="bm25s numba retrieve",
         unit="query",

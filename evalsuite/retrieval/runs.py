@@ -91,10 +91,13 @@ def sort_rows(
         documents, scores = np.take_along_axis(documents, order, 1), np.take_along_axis(scores, order, 1)
     else:
         documents, scores = documents.copy(), scores.copy()
-    tied = ((scores[:, :-1] == scores[:, 1:]) & (scores[:, 1:] > -np.inf)).any(axis=1)
-    for row in np.flatnonzero(tied):
-        order = np.lexsort((-id_order[documents[row]], -scores[row]))
-        documents[row], scores[row] = documents[row, order], scores[row, order]
+    same = (scores[:, :-1] == scores[:, 1:]) & (scores[:, 1:] > -np.inf)
+    tied = np.flatnonzero(same.any(axis=1))
+    if len(tied):  # number the runs of equal scores; within a run the later id comes first
+        run = np.zeros((len(tied), scores.shape[1]), dtype=np.int64)
+        np.cumsum(~same[tied], axis=1, out=run[:, 1:])
+        order = np.argsort(run * len(id_order) - id_order[documents[tied]], axis=1)
+        documents[tied] = np.take_along_axis(documents[tied], order, 1)
     return documents, scores
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.runs import Scores, sort_rows
 
-TIE_ROOM = 32
+TIE_ROOM = 16
 
 
 class Hits(NamedTuple):
