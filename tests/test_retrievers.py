@@ -57,6 +57,16 @@ def test_bm25_gives_the_scores_of_bm25s(corpus, spec, options):
             assert score == pytest.approx(theirs[corpus.doc_number[name]], abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    "text", ["A b cd e_f 12 x1", "naïve café—co-op, o'clock", "日本語 テスト ab", "\u0661\u0662 _ __"]
+)
+def test_tokens_are_those_of_bm25s(text):
+    import bm25s
+
+    theirs = bm25s.tokenize([text], stopwords="en", return_ids=False, show_progress=False)[0]
+    assert lexical.tokenize(text, lexical.stop_words("en")) == theirs
+
+
 @pytest.mark.parametrize("k", [1, 10, 100, 5000])
 def test_bm25_ranks_the_same_with_numba_and_with_numpy(corpus, monkeypatch, k):
     plain = ranked("bm25", corpus, k)

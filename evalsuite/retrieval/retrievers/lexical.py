@@ -28,7 +28,7 @@ from evalsuite.storage import sha256_json
 Positive = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-TOKEN = re.compile(r"(?u)\b\w\w+\b")
+TOKEN = re.compile(r"\w\w+")
 BLOCK = 20_000
 # Below this many query-document pairs numpy is done before numba has compiled (6-8 s).
 NUMBA_FROM = 20_000_000
@@ -70,7 +70,7 @@ class BM25(Builtin):
         self._corpus = corpus
         folder = None
         if self.cache is not None:
-            folder = self.cache / "bm25" / sha256_json([self.settings(), corpus.documents_sha256, 1])[:24]
+            folder = self.cache / "bm25" / sha256_json([self.settings(), corpus.documents_sha256, 2])[:24]
         self.facts = {"cached": folder is not None and folder.exists()}
         if folder is not None and folder.exists():
             self._load(folder)
@@ -94,7 +94,8 @@ class BM25(Builtin):
         norm = (self.k1 * (1 - self.b + self.b * lengths / mean)).astype(np.float32)
         data = matrix.data / (matrix.data + norm[matrix.indices])
         data *= np.repeat(idf.astype(np.float32), np.diff(matrix.indptr))
-        self._scores = {"data": data, "indices": matrix.indices, "indptr": matrix.indptr, "num_docs": n}
+        indptr = matrix.indptr.astype(np.int64)  # bm25s' compiled loop is slower with int32
+        self._scores = {"data": data, "indices": matrix.indices, "indptr": indptr, "num_docs": n}
 
     def _save(self, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
