@@ -82,6 +82,20 @@ def _one(folder: Path, stem: str) -> list[Path]:
     return found
 
 
+def _layout(
+    folder: Path, documents: list[Path], queries: list[Path], views: dict[str, list[Path]], exclusions: Path
+) -> Layout:
+    return Layout(
+        name=folder.resolve().name,
+        documents=documents,
+        queries=queries,
+        views=views,
+        exclusions=exclusions if exclusions.exists() else None,
+        card=_read_card(folder / "corpus.yaml"),
+        root=folder,
+    )
+
+
 def _flat_layout(folder: Path) -> Layout | None:
     documents, queries = _one(folder, "corpus"), _one(folder, "queries")
     card_file = folder / "corpus.yaml"
@@ -94,16 +108,7 @@ def _flat_layout(folder: Path) -> Layout | None:
     views = {path.stem: [path] for path in sorted((folder / "qrels").glob("*.tsv"))}
     if not views:
         raise InputError("has no judgements: qrels/<view>.tsv is missing", where=str(folder))
-    exclusions = folder / "exclusions.json"
-    return Layout(
-        name=folder.resolve().name,
-        documents=documents,
-        queries=queries,
-        views=views,
-        exclusions=exclusions if exclusions.exists() else None,
-        card=_read_card(card_file),
-        root=folder,
-    )
+    return _layout(folder, documents, queries, views, folder / "exclusions.json")
 
 
 def _obliq_layout(folder: Path) -> Layout | None:
@@ -118,17 +123,8 @@ def _obliq_layout(folder: Path) -> Layout | None:
     views = {name: [path] for name, path in files.items() if path.exists()}
     if not views:
         raise InputError("has no judgements: qrels.tsv and qrels_pool.tsv are both missing", where=str(inner))
-    exclusions = inner / "per_query_excluded_ids.json"
-    return Layout(
-        name=folder.resolve().name,
-        documents=documents,
-        queries=queries,
-        views=views,
-        exclusions=exclusions if exclusions.exists() else None,
-        mechanism=OBLIQ_MECHANISMS.get(folder.resolve().parent.name),
-        card=_read_card(folder / "corpus.yaml"),
-        root=folder,
-    )
+    layout = _layout(folder, documents, queries, views, inner / "per_query_excluded_ids.json")
+    return replace(layout, mechanism=OBLIQ_MECHANISMS.get(folder.resolve().parent.name))
 
 
 def _split_layout(folder: Path, prefix: str) -> Layout | None:
