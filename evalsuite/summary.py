@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,6 @@ def protocol_id(protocol: dict[str, Any]) -> str:
 
 
 def _load(path: Path) -> Any:
-    import json
-
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:

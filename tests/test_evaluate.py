@@ -188,6 +188,11 @@ def test_an_answer_to_a_query_that_was_not_asked_is_a_failure(corpus, run):
     assert "answered query 'q elsewhere', which it was not asked" in outcome.manifest.error
 
 
+def test_a_plugin_that_inherits_its_constructor_takes_the_same_settings(corpus, run):
+    [outcome] = run(corpus, "plugin_retrievers:Silent:bonus=2.5")
+    assert min(score for unit in read_units(outcome.path) for _, score, _ in unit.top) == 3.5
+
+
 def test_settings_of_a_plugin_are_given_like_those_of_a_builtin(corpus, run):
     [outcome] = run(corpus, "plugin_retrievers:Overlap:bonus=2.5")
     assert min(score for unit in read_units(outcome.path) for _, score, _ in unit.top) == 3.5

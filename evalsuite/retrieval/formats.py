@@ -163,10 +163,11 @@ def _grade(value: object, where: str) -> int:
 
 def _exclusions(path: Path) -> dict[str, list[str]]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        for key in table:
-            if sum(name == key for name, _ in pairs) > 1 and len(table) < len(pairs):
+        table: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in table:
                 raise InputError(f"key {key!r} appears twice", where=str(path))
+            table[key] = value
         return table
 
     try:

@@ -44,13 +44,13 @@ class Run:
     @classmethod
     def of_dicts(cls, corpus: Corpus, scores: Scores, where: str) -> Run:
         """From {query id: {document id: score}}, BEIR's and MTEB's form. Raises InputError for what cannot be scored."""
-        number = corpus.doc_number.__getitem__
+        document_number = corpus.doc_number.__getitem__
         queries, documents, values = [], [], []
         for query, row in scores.items():
             if query not in corpus.query_number:
                 raise InputError(f"ranks documents for query {query!r}, which is not among the queries", where=where)
             try:
-                documents.append(np.fromiter(map(number, row), np.int64, len(row)))
+                documents.append(np.fromiter(map(document_number, row), np.int64, len(row)))
                 values.append(np.fromiter(row.values(), np.float64, len(row)))
             except KeyError as error:
                 raise InputError(

@@ -136,10 +136,9 @@ def parameters(kind: Any) -> dict[str, tuple[Any, Any]]:
             if f.init and f.name not in ("cache", "parts") and f.metadata.get("command_line", True)
         ]
         return {f.name: (hints[f.name], None if f.default is MISSING else f.default) for f in own}
-    found = inspect.signature(kind).parameters.values()
-    usable = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and p.name != "self"]
-    hints = get_type_hints(inspect.unwrap(vars(kind).get("__init__", kind)) if isinstance(kind, type) else kind)
-    return {p.name: (hints.get(p.name, str), p.default) for p in usable}
+    found = inspect.signature(kind, eval_str=True).parameters.values()
+    usable = [p for p in found if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return {p.name: (str if p.annotation is p.empty else p.annotation, p.default) for p in usable}
 
 
 def _arguments(kind: Any, written: str, name: str) -> dict[str, Any]:
