@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "failed"]
+Verdict = Literal["pass", "fail", "error"]
+StopReason = Literal["done", "turns", "tokens", "context", "budget", "timeout", "abandon", "error"]
 
 
 class Record(BaseModel):
@@ -58,6 +60,95 @@ class QueryResult(Record):
         default_factory=list, description="docid, score, grade or null"
     )
     missing: bool = Field(default=False, description="the system returned nothing; every measure counts as 0")
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.unit, self.id
+
+    @property
+    def final(self) -> bool:
+        return True
+
+
+class Vote(Record):
+    """What one judge said once about one criterion, or what one deterministic check found."""
+
+    judge: str = Field(description="model name, or `check:<kind>`, or `deliverable` where no judge was needed")
+    vote: int = 1
+    verdict: Verdict
+    error_kind: str | None = None
+    reasoning: str = ""
+    quotes: list[str] = Field(default_factory=list, description="verbatim from the deliverable; each was looked up")
+    seconds: float = 0.0
+    tokens: dict[str, int] = Field(default_factory=dict, description="input, output, cached (part of input)")
+    cost: float | None = Field(default=None, description="USD, null where the price is unknown")
+    cached: bool = Field(default=False, description="taken from the verdict cache; nothing was paid")
+
+
+class CriterionResult(Record):
+    """One graded criterion of one trial: a line of results.jsonl of a lab run."""
+
+    unit: Literal["criterion"] = "criterion"
+    task: str
+    trial: int
+    id: str
+    title: str
+    verdict: Verdict
+    error_kind: str | None = None
+    share: float | None = Field(default=None, description="mean of the votes (pass 1, fail 0); null with an error")
+    votes: list[Vote] = Field(default_factory=list)
+    resolved_file: str | None = None
+    resolution_rule: str | None = Field(default=None, description="exact, or the rule of an inexact match")
+    critical: bool = False
+    contested: str | None = Field(default=None, description="why the criterion is arguable, from contested.yaml")
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.unit, self.task, str(self.trial), self.id
+
+    @property
+    def final(self) -> bool:
+        """Errors are not final: a resumed run grades them again."""
+        return self.verdict != "error"
+
+
+class TrialResult(Record):
+    """One agent's work on one task: a line of results.jsonl of a lab run, written before its grading."""
+
+    unit: Literal["trial"] = "trial"
+    task: str
+    trial: int
+    stop_reason: StopReason
+    finished: bool = Field(description="the agent itself said that it was done")
+    error: str | None = None
+    turns: int = 0
+    seconds: float = 0.0
+    tokens: dict[str, int] = Field(default_factory=dict, description="input, output, cached (part of input)")
+    cost: float | None = Field(default=None, description="USD, null where the price is unknown")
+    documents_total: int = 0
+    documents_read: list[str] = Field(default_factory=list)
+    tool_calls: dict[str, int] = Field(default_factory=dict, description="tool -> calls")
+    context: list[dict[str, int]] = Field(
+        default_factory=list, description="per turn, characters by origin: system, instruction, model, tool results"
+    )
+    output: dict[str, str] = Field(default_factory=dict, description="deliverable -> sha256, when the agent ended")
+    output_sha256: str = ""
+    grounding: dict[str, Any] = Field(default_factory=dict, description="claims checked, and those in no document")
+    flags: list[dict[str, str]] = Field(
+        default_factory=list, description="hidden text, orders to the judge: what, where"
+    )
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return self.unit, self.task, str(self.trial)
+
+    @property
+    def final(self) -> bool:
+        """A trial whose agent broke is not final: a resumed run works it again."""
+        return self.stop_reason != "error"
+
+
+Unit = Annotated[QueryResult | CriterionResult | TrialResult, Field(discriminator="unit")]
 
 
 class Interval(Record):

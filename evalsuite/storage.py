@@ -9,18 +9,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from evalsuite.errors import InputError, RunError, at
-from evalsuite.records import Manifest, QueryResult, Status
+from evalsuite.errors import InputError, RunError, UsageError, at
+from evalsuite.records import Manifest, QueryResult, Status, Unit
 from evalsuite.textfiles import read_jsonl
+
+_unit: TypeAdapter[Unit] = TypeAdapter(Unit)
 
 
 def now() -> str:
@@ -45,6 +50,44 @@ def identity(manifest: Manifest) -> str:
     parts = manifest.model_dump(mode="json", include={"suite", "system", "protocol", "environment"})
     parts["system"].pop("facts", None)
     return sha256_json(parts)
+
+
+def default_cache() -> Path:
+    """$EVALSUITE_CACHE, else ~/.cache/evalsuite."""
+    return Path(os.environ.get("EVALSUITE_CACHE") or Path.home() / ".cache" / "evalsuite")
+
+
+def slug(text: str) -> str:
+    """A name as part of a folder name: letters, digits and dots, at most 60 characters."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "unnamed"
+
+
+def environment(packages: Iterable[str]) -> dict[str, Any]:
+    """What a result may depend on besides its inputs: our code, Python, the platform, the named packages."""
+    return {
+        "evalsuite": importlib.metadata.version("evalsuite"),
+        "source_sha256": _source_hash(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _source_hash() -> str:
+    """Hash of the package's own code: results of other code are never reused."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in Path(__file__).parent.rglob("*") if p.suffix in (".py", ".yaml")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def require_folder(folder: Path, role: str) -> Path:
+    """`folder` itself if it is one or can become one. Raises UsageError naming the file that is in the way."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not above.is_dir():
+        raise UsageError(f"{above} is a file; the {role} must be a folder")
+    return folder
 
 
 @contextlib.contextmanager
@@ -72,8 +115,8 @@ def write_json(path: Path, value: Any) -> None:
 class RunWriter:
     """A run folder under construction, locked against a second writer.
 
-    Opening an unfinished folder resumes it: a torn last line of results.jsonl is dropped, `done` holds the ids that
-    are already graded. Raises RunError if another process is writing the folder.
+    Opening an unfinished folder resumes it: a torn last line of results.jsonl is dropped, `done` holds the units that
+    are already graded for good. Raises RunError if another process is writing the folder.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -87,11 +130,11 @@ class RunWriter:
             raise RunError("another process is writing this run", where=str(path)) from error
         stored = read_manifest(path) if (path / "run.json").exists() else None
         self.manifest = manifest.model_copy(update={"started_at": stored.started_at if stored else now()})
-        self.done = {unit.id for unit in self._repair()}
+        self.done = {unit.key: unit for unit in self._repair() if unit.final}
         self._results = (path / "results.jsonl").open("ab")
         self.save()
 
-    def _repair(self) -> list[QueryResult]:
+    def _repair(self) -> list[Unit]:
         results = self.path / "results.jsonl"
         if not results.exists() or results.stat().st_size == 0:
             return []
@@ -106,7 +149,7 @@ class RunWriter:
         """Write run.json."""
         write_json(self.path / "run.json", self.manifest.model_dump(mode="json"))
 
-    def append(self, units: Iterable[QueryResult]) -> None:
+    def append(self, units: Iterable[Unit]) -> None:
         """Add graded units and sync them to disk before returning."""
         lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in units]
         self._results.write(b"".join(lines))
@@ -145,26 +188,35 @@ def read_manifest(path: Path) -> Manifest:
         raise RunError(_first_problem(error), where=str(source)) from error
 
 
-def read_units(path: Path) -> list[QueryResult]:
-    """All graded units of a run folder's results.jsonl, in file order."""
+def read_units(path: Path) -> list[Unit]:
+    """All graded units of a run folder's results.jsonl, in file order.
+
+    A unit that was an error and was graded again stands once, as it was graded last. Raises InputError for a line that is
+    not a unit of this run, and for a unit graded twice.
+    """
     source = path / "results.jsonl"
-    units: list[QueryResult] = []
-    seen: dict[str, int] = {}
+    units: dict[tuple[str, ...], Unit] = {}
+    first: dict[tuple[str, ...], int] = {}
+    measures: list[str] | None = None
     for line, record in read_jsonl(source):
         try:
-            unit = QueryResult.model_validate(record)
+            unit = _unit.validate_python({"unit": "query", **record})
         except ValidationError as error:
             raise InputError(_first_problem(error), where=at(source, line)) from error
-        if unit.id in seen:
+        if unit.key in units and units[unit.key].final:
+            named = " ".join(repr(part) for part in unit.key[1:])
             raise InputError(
-                f"query {unit.id!r} is graded twice, first on line {seen[unit.id]}", where=at(source, line)
+                f"{unit.unit} {named} is graded twice, first on line {first[unit.key]}", where=at(source, line)
             )
-        if units and unit.measures.keys() != units[0].measures.keys():
-            found, wanted = ", ".join(unit.measures), ", ".join(units[0].measures)
-            raise InputError(f"has the measures {found}; the first query has {wanted}", where=at(source, line))
-        seen[unit.id] = line
-        units.append(unit)
-    return units
+        if isinstance(unit, QueryResult):
+            measures = measures or list(unit.measures)
+            if unit.measures.keys() != set(measures):
+                found, wanted = ", ".join(unit.measures), ", ".join(measures)
+                raise InputError(f"has the measures {found}; the first query has {wanted}", where=at(source, line))
+        units.pop(unit.key, None)
+        units[unit.key] = unit
+        first[unit.key] = line
+    return list(units.values())
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.metadata
-import os
-import platform
 import re
 import shutil
 import sys
@@ -27,7 +23,17 @@ from evalsuite.retrieval.measures import DEFAULT_MEASURES, Graded, Measure
 from evalsuite.retrieval.retrievers import Hits, Retriever, System, create
 from evalsuite.retrieval.runs import Run, in_order, run_lines
 from evalsuite.statistics import LEVEL, RESAMPLES, SEED
-from evalsuite.storage import RunWriter, atomic_file, identity, read_manifest, sha256_file
+from evalsuite.storage import (
+    RunWriter,
+    atomic_file,
+    default_cache,
+    environment,
+    identity,
+    read_manifest,
+    require_folder,
+    sha256_file,
+    slug,
+)
 from evalsuite.summary import protocol_id, write_summary
 
 QUERY_CHUNK = 256
@@ -56,11 +62,6 @@ class Outcome:
     reused: bool = False
 
 
-def default_cache() -> Path:
-    """$EVALSUITE_CACHE, else ~/.cache/evalsuite."""
-    return Path(os.environ.get("EVALSUITE_CACHE") or Path.home() / ".cache" / "evalsuite")
-
-
 def evaluate(
     corpora: str | Path | Corpus | Sequence[str | Path | Corpus],
     retrievers: str | Retriever | Sequence[str | Retriever],
@@ -84,10 +85,8 @@ def evaluate(
     if not cutoffs:
         raise UsageError("no measure is named")
     place = default_cache() if cache is None else Path(cache)
-    for folder, role in ((Path(out), "output"), (place, "cache")):
-        above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not above.is_dir():
-            raise UsageError(f"{above} is a file; the {role} must be a folder")
+    require_folder(Path(out), "output")
+    require_folder(place, "cache")
     systems = [create(item, place) for item in ([retrievers] if isinstance(retrievers, str) else _listed(retrievers))]
     if not systems:
         raise UsageError("no retriever is named; evalsuite retrieval list shows them")
@@ -114,7 +113,7 @@ class _Evaluation:
 
     def _folder(self, out: Path, fresh: bool) -> Path:
         self.manifest.identity = identity(self.manifest)
-        label = "-".join(_slug(part) for part in (self.corpus.name, self.corpus.view, self.system.name))
+        label = "-".join(slug(part) for part in (self.corpus.name, self.corpus.view, self.system.name))
         name = f"{label}-{self.manifest.identity[:8]}"
         for number in range(1, 10_000):
             path = out / (name if number == 1 else f"{name}-{number}")
@@ -166,14 +165,14 @@ class _Evaluation:
         with track(f"searching {corpus.name} with {self.system.name}", len(corpus.queries)) as advance:
             for start in range(0, len(corpus.queries), QUERY_CHUNK):
                 queries = corpus.queries[start : start + QUERY_CHUNK]
-                if not all(query.id in writer.done for query in queries):
+                if not all(("query", query.id) in writer.done for query in queries):
                     began = time.perf_counter()
                     found = self.system.retriever.search(queries, min(wanted, len(corpus)))
                     spent += time.perf_counter() - began
                     run = in_order(self._as_run(found, start, len(queries)), corpus, self.depth)
                     with atomic_file(self.path / "artifacts" / "parts" / f"{start:08d}.gz") as stream:
-                        stream.write(run_lines(run, corpus, _slug(self.system.name)))
-                    writer.append(unit for unit in self._grade(run, start, len(queries)) if unit.id not in writer.done)
+                        stream.write(run_lines(run, corpus, slug(self.system.name)))
+                    writer.append(unit for unit in self._grade(run, start, len(queries)) if unit.key not in writer.done)
                 advance(len(queries))
         return spent
 
@@ -278,24 +277,9 @@ def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[
         suite=Suite(name=corpus.name, version=corpus.version, sha256=corpus.sha256, files=corpus.files),
         system=described,
         protocol={"id": protocol_id(protocol), **protocol},
-        environment={
-            "evalsuite": importlib.metadata.version("evalsuite"),
-            "source_sha256": _source_hash(),
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "cpus": os.cpu_count(),
-            "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        environment=environment(PACKAGES),
         notes=corpus.notes,
     )
-
-
-def _source_hash() -> str:
-    """Hash of the package's own code: results of other code are never reused."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _join_parts(folder: Path) -> None:
@@ -311,10 +295,6 @@ def _join_parts(folder: Path) -> None:
 
 def _told(error: Exception, stage: str) -> str:
     return f"{stage}: {type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:60] or "unnamed"
 
 
 def _reset_peak_memory() -> None:
