@@ -41,6 +41,7 @@ class Manifest(Record):
     status: Status = "running"
     started_at: str = ""
     finished_at: str | None = None
+    plan: dict[str, Any] = Field(default_factory=dict, description="lab: trials per task, {task id: number of criteria}")
     usage: dict[str, Any] = Field(default_factory=dict, description="tokens, seconds, cost or 'unknown'")
     notes: list[str] = Field(default_factory=list, description="what a reader of the numbers must know")
     error: str | None = None
@@ -83,6 +84,7 @@ class Vote(Record):
     tokens: dict[str, int] = Field(default_factory=dict, description="input, output, cached (part of input)")
     cost: float | None = Field(default=None, description="USD, null where the price is unknown")
     cached: bool = Field(default=False, description="taken from the verdict cache; nothing was paid")
+    key: str = Field(default="", description="hash of what was asked of whom: prompt, reply shape, judge, vote number")
 
 
 class CriterionResult(Record):
@@ -175,3 +177,124 @@ class Summary(Record):
     by_mechanism: dict[str, dict[str, Interval]]
     missing_queries: list[str] = Field(description="queries the system returned nothing for; counted as 0")
     usage: dict[str, Any]
+
+
+class Rate(Record):
+    """A share with its 95 % interval over tasks. `rate` is null while a part of it is ungraded, or where it has no part.
+
+    The interval is a bootstrap over tasks; where every task has the same 0 or 1, which a bootstrap takes for certain,
+    it is Wilson's for `n_tasks`. Null with fewer than two tasks.
+    """
+
+    rate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(default=0, description="values the rate is a mean of")
+    n_tasks: int = 0
+
+
+class TrialNumbers(Record):
+    """One trial: what its criteria came to."""
+
+    task: str
+    trial: int
+    all_pass: bool | None = Field(description="null while anything in the trial is ungraded")
+    n_passed: int
+    n_criteria: int = Field(description="planned")
+    n_errors: int
+    stop_reason: StopReason | None = None
+    problem: str | None = Field(default=None, description="why the trial is ungraded")
+
+
+class TaskNumbers(Record):
+    """One task over its trials."""
+
+    task: str
+    n_criteria: int
+    all_pass: float | None = Field(description="share of trials that pass every criterion")
+    criterion_rate: float | None
+    missing_trials: int = 0
+    failing: list[dict[str, Any]] = Field(description="id, title, contested, and the trials `failed` and `errors`")
+
+
+class JudgeNumbers(Record):
+    """One judge on its own: its verdict is the majority of its votes, a tie is a fail."""
+
+    judge: str
+    n: int = Field(description="criteria it was asked about, over all trials")
+    errors: int
+    pass_rate: Rate = Field(description="of the criteria it was asked about")
+    criterion_pass: Rate = Field(description="of all criteria, those graded without a judge included: mean over trials")
+    all_pass: Rate
+    repeat_flips: Rate = Field(description="criteria on which its repeated votes are not unanimous")
+    trial_flips: Rate = Field(description="criteria on which its verdicts over the trials are not unanimous")
+
+
+class Agreement(Record):
+    """Two judges on the same criteria, by the first vote of each."""
+
+    judges: tuple[str, str]
+    n: int = Field(description="criteria both gave a verdict on")
+    raw: float | None
+    kappa: float | None = Field(description="null where both always say the same one thing")
+    ac1: float | None
+    prevalence: float | None = Field(description="share of pass among all their verdicts")
+
+
+class Dual(Record):
+    """LAB's dual-judge numbers, over any number of judges of two or more."""
+
+    judges: list[str]
+    dual_criterion_pass: Rate = Field(description="mean over judges of the share of criteria passed in a trial")
+    dual_all_pass_rate: Rate = Field(description="mean over judges of all-pass, 0 or 1")
+    all_pass_both_agree_rate: Rate = Field(description="every judge passes every criterion")
+
+
+class VarianceSplit(Record):
+    """Where the spread of pass (1) and fail (0) comes from, as variances. Null: the run cannot tell it apart."""
+
+    n: int
+    task: float | None = None
+    criterion: float | None = Field(default=None, description="between criteria of one task")
+    answer: float | None = Field(default=None, description="between trials, judge's noise taken off")
+    judge: float | None = Field(default=None, description="between votes on the same answer")
+    answer_and_judge: float | None = Field(default=None, description="both together, where each answer has one vote")
+    description: str = ""
+
+
+class LabSummary(Record):
+    """summary.json of a lab run: everything in it is derived from run.json and results.jsonl."""
+
+    kind: Literal["lab"] = "lab"
+    system: str
+    suite: str
+    protocol: str
+    n_tasks: int
+    n_trials: int = Field(description="planned, over all tasks")
+    all_pass: Rate = Field(description="the headline: mean over tasks of the share of trials that pass every criterion")
+    all_pass_bounds: tuple[float, float] = Field(description="if everything ungraded were to fail, and to pass")
+    adjusted_all_pass: Rate = Field(description="all_pass without the contested criteria")
+    n_contested: int
+    criteria: dict[str, int] = Field(description="passed, failed, errors, missing, total; over all trials")
+    criterion_rate: Rate = Field(description="pooled over all criteria")
+    criterion_rate_macro: Rate = Field(description="mean of the tasks' rates")
+    critical_rate: Rate = Field(description="of the critical criteria, pooled")
+    pass_at_k: dict[str, Rate] = Field(description="a task passes in at least one of k trials")
+    pass_hat_k: dict[str, Rate] = Field(description="a task passes in all of k trials")
+    problems: list[str] = Field(description="everything that is ungraded, and why")
+    error_kinds: dict[str, int]
+    tasks: list[TaskNumbers]
+    trials: list[TrialNumbers]
+    graded_by: dict[str, int] = Field(description="criteria graded by check, judge, deliverable (missing), or ungraded")
+    judges: list[JudgeNumbers]
+    agreement: list[Agreement]
+    alpha: float | None = Field(description="Krippendorff's, over the first votes of all judges")
+    dual: Dual | None
+    trial_flips: Rate = Field(description="criteria whose verdicts over the trials are not unanimous")
+    variance: VarianceSplit
+    stop_reasons: dict[str, int]
+    documents_read: Rate = Field(description="share of a task's documents that were read, mean over trials")
+    grounding: dict[str, int] = Field(description="claims checked, and those found in no document")
+    flags: dict[str, int]
+    inexact_files: list[dict[str, Any]] = Field(description="deliverables found under another name, with the rule")
+    usage: dict[str, Any] = Field(description="agent and judges: tokens, cost, seconds; 'unknown' if any part is")

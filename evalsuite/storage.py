@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import threading
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,15 +92,19 @@ def require_folder(folder: Path, role: str) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a whole file or none: a temporary neighbour, synced, then renamed over `path`."""
+def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
+    """Write a whole file or none: a temporary neighbour, synced, then renamed over `path`.
+
+    Without `sync` it survives the death of the process, but maybe not that of the machine: for caches.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         with scratch.open("wb") as stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if sync:
+                os.fsync(stream.fileno())
         scratch.replace(path)
     except BaseException:
         scratch.unlink(missing_ok=True)
@@ -110,6 +115,18 @@ def write_json(path: Path, value: Any) -> None:
     """Replace `path` atomically by indented JSON. NaN is refused: a number that is not one is null in our files."""
     with atomic_file(path) as stream:
         stream.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def place_run(out: Path, label: str, *, fresh: bool, resume: bool, reuse: bool) -> Path:
+    """The folder for a run whose name is `label`: an unfinished one to `resume`, a complete one to `reuse`, or a new one."""
+    for number in range(1, 10_000):
+        path = out / (label if number == 1 else f"{label}-{number}")
+        if not (path / "run.json").exists():
+            return path
+        complete = read_manifest(path).status == "complete"
+        if not fresh and (reuse if complete else resume):
+            return path
+    raise RunError("holds 10,000 runs of one system", where=str(out))
 
 
 class RunWriter:
@@ -150,11 +167,13 @@ class RunWriter:
         write_json(self.path / "run.json", self.manifest.model_dump(mode="json"))
 
     def append(self, units: Iterable[Unit]) -> None:
-        """Add graded units and sync them to disk before returning."""
-        lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in units]
+        """Add graded units and sync them to disk before returning; final ones are `done` from then on."""
+        added = list(units)
+        lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in added]
         self._results.write(b"".join(lines))
         self._results.flush()
         os.fsync(self._results.fileno())
+        self.done.update((unit.key, unit) for unit in added if unit.final)
 
     def close(self, status: Status, **changes: Any) -> Manifest:
         """End the run: hashes of what was written go into run.json, the lock is released."""

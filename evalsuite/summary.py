@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from evalsuite.errors import RunError
-from evalsuite.records import Interval, Manifest, QueryResult, Summary
+from evalsuite.labnumbers import lab_numbers
+from evalsuite.records import CriterionResult, Interval, LabSummary, Manifest, QueryResult, Summary, TrialResult
 from evalsuite.statistics import bootstrap_means, group_numbers
 from evalsuite.storage import identity, read_manifest, read_units, sha256_file, sha256_json, write_json
 
 
-def summarise(manifest: Manifest, units: list[QueryResult]) -> Summary:
+def summarise(manifest: Manifest, units: Sequence[QueryResult | CriterionResult | TrialResult]) -> Summary | LabSummary:
+    """The numbers of a run of either kind. Raises RunError without units, or with units of the other kind."""
+    queries = [unit for unit in units if isinstance(unit, QueryResult)]
+    if len(queries) != (len(units) if manifest.kind == "retrieval" else 0):
+        raise RunError(f"holds units that are not of a {manifest.kind} run", where=manifest.run_id)
+    return retrieval_numbers(manifest, queries) if manifest.kind == "retrieval" else lab_numbers(manifest, units)
+
+
+def retrieval_numbers(manifest: Manifest, units: list[QueryResult]) -> Summary:
     """Means over queries, per mechanism and macro, with 95 % intervals over query groups. Raises RunError without units."""
     if not units:
         raise RunError("the run holds no graded query", where=manifest.run_id)
@@ -57,14 +67,14 @@ def _intervals(names: list[str], values: Any, groups: Any, strata: Any = None) -
     }
 
 
-def write_summary(path: Path) -> Summary:
+def write_summary(path: Path) -> Summary | LabSummary:
     """Derive summary.json of a run folder from its run.json and results.jsonl, and store it."""
     summary = summarise(read_manifest(path), read_units(path))
     write_json(path / "summary.json", summary.model_dump(mode="json"))
     return summary
 
 
-def read_summary(path: Path) -> Summary:
+def read_summary(path: Path) -> Summary | LabSummary:
     """The numbers of a run folder, derived anew from its results: stored numbers are never trusted."""
     return summarise(read_manifest(path), read_units(path))
 
@@ -111,7 +121,9 @@ def _load(path: Path) -> Any:
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}"""
+    """{"a": {"b": [1]}} -> {"a.b.0": 1}"""
+    if isinstance(value, list):
+        value = dict(enumerate(value)) or value
     if isinstance(value, dict) and value:
         pairs = [_flat(item, f"{prefix}.{key}" if prefix else str(key)) for key, item in value.items()]
         return {key: item for pair in pairs for key, item in pair.items()}

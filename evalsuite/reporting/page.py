@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evalsuite.errors import RunError, UsageError
-from evalsuite.records import Interval, Manifest, QueryResult, Summary
+from evalsuite.records import CriterionResult, Interval, LabSummary, Manifest, Rate, Summary, TrialResult, Unit
+from evalsuite.reporting import words
 from evalsuite.storage import atomic_file, read_manifest, read_units
 from evalsuite.summary import summarise
 
 HEADLINE = "nDCG@10"
+SEVERITY = ("error", "fail", "pass")
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,13 @@ class Section:
 
     folder: str
     manifest: Manifest
-    summary: Summary | None
-    units: list[QueryResult]
+    summary: Summary | LabSummary | None
+    units: list[Unit]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run has no headline number."""
+        return self.summary is None or (isinstance(self.summary, LabSummary) and self.summary.all_pass.rate is None)
 
 
 def build(paths: list[Path], output: Path) -> Page:
@@ -48,18 +56,23 @@ def build(paths: list[Path], output: Path) -> Page:
     environment = Environment(
         loader=PackageLoader("evalsuite.reporting"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(whisker=whisker, number=number)
+    environment.filters.update(
+        whisker=whisker, number=number, rate=words.rate, withheld=words.withheld, tokens=words.tokens, cost=words.cost
+    )
     template = environment.get_template("page.html")
     ordered = [_ordered(group) for group in groups.values()]
     text = template.render(
         groups=ordered,
         headlines=[line for group in ordered for line in _headlines(group)],
-        failed=[section for section in sections if section.summary is None],
+        lab_headlines=[section.summary for group in ordered for section in group if _is_lab(section.summary)],
+        failed=[section for section in sections if section.failed],
         headline=HEADLINE,
+        verdicts=words.VERDICTS,
+        lab_tasks=lab_tasks,
     )
     with atomic_file(output) as stream:
         stream.write(text.encode())
-    return Page(output, len(sections), sum(section.summary is None for section in sections))
+    return Page(output, len(sections), sum(section.failed for section in sections))
 
 
 def _run_folders(path: Path) -> list[Path]:
@@ -75,14 +88,16 @@ def _section(folder: Path) -> Section:
     manifest = read_manifest(folder)
     results = folder / "results.jsonl"
     units = read_units(folder) if results.exists() and results.stat().st_size else []
-    complete = manifest.status == "complete" and units
-    return Section(folder.name, manifest, summarise(manifest, units) if complete else None, units)
+    usable = units and (manifest.status == "complete" or manifest.kind == "lab")
+    return Section(folder.name, manifest, summarise(manifest, units) if usable else None, units)
 
 
 def _ordered(group: list[Section]) -> list[Section]:
     def key(section: Section) -> float:
         if section.summary is None:
             return -1.0
+        if isinstance(section.summary, LabSummary):
+            return -0.5 if section.summary.all_pass.rate is None else section.summary.all_pass.rate
         values = section.summary.measures
         return values[HEADLINE].mean if HEADLINE in values else next(iter(values.values())).mean
 
@@ -91,7 +106,8 @@ def _ordered(group: list[Section]) -> list[Section]:
 
 def _headlines(group: list[Section]) -> list[dict[str, Any]]:
     """Per mechanism the system with the highest mean; a mean over oblique queries and their twins says nothing."""
-    summaries = [section.summary for section in group if section.summary and HEADLINE in section.summary.measures]
+    found = [section.summary for section in group if isinstance(section.summary, Summary)]
+    summaries = [summary for summary in found if HEADLINE in summary.measures]
     lines = []
     for mechanism in summaries[0].by_mechanism if summaries else []:
         scored = [summary for summary in summaries if mechanism in summary.by_mechanism]
@@ -118,8 +134,62 @@ def number(value: Interval) -> str:
     return f"{value.mean:.3f} ({value.low:.3f}–{value.high:.3f})"
 
 
-def whisker(value: Interval, width: int = 220) -> dict[str, Any]:
+def whisker(value: Interval | Rate, width: int = 220) -> dict[str, Any]:
     """Places on a 0-1 axis of `width` pixels: x of the mean and of both ends."""
-    low = value.mean if value.low is None else value.low
-    high = value.mean if value.high is None else value.high
-    return {"mean": 5 + value.mean * width, "low": 5 + low * width, "high": 5 + high * width, "width": width + 10}
+    mean = value.mean if isinstance(value, Interval) else value.rate or 0.0
+    low = mean if value.low is None else value.low
+    high = mean if value.high is None else value.high
+    return {"mean": 5 + mean * width, "low": 5 + low * width, "high": 5 + high * width, "width": width + 10}
+
+
+def _is_lab(summary: Summary | LabSummary | None) -> bool:
+    return isinstance(summary, LabSummary)
+
+
+def lab_tasks(section: Section) -> list[dict[str, Any]]:
+    """What the page shows of each task, tasks and criteria with errors first, then failures.
+
+    {"numbers": TaskNumbers, "trials": [(TrialNumbers, TrialResult | None)],
+     "criteria": [{"id", "title", "contested", "critical", "worst", "results": [CriterionResult | None per trial]}]}
+    """
+    if not isinstance(section.summary, LabSummary):
+        return []
+    records = {(unit.task, unit.trial): unit for unit in section.units if isinstance(unit, TrialResult)}
+    graded: dict[str, dict[str, dict[int, CriterionResult]]] = {}
+    for unit in section.units:
+        if isinstance(unit, CriterionResult):
+            graded.setdefault(unit.task, {}).setdefault(unit.id, {})[unit.trial] = unit
+    trials: dict[str, list[Any]] = {}
+    for trial in section.summary.trials:
+        trials.setdefault(trial.task, []).append((trial, records.get((trial.task, trial.trial))))
+    found = []
+    for numbers in section.summary.tasks:
+        own = trials.get(numbers.task, [])
+        criteria: list[dict[str, Any]] = []
+        for results in graded.get(numbers.task, {}).values():
+            some = next(iter(results.values()))
+            criteria.append(
+                {
+                    "id": some.id,
+                    "title": some.title,
+                    "contested": some.contested,
+                    "critical": some.critical,
+                    "worst": _worst(result.verdict for result in results.values()),
+                    "results": [results.get(trial.trial) for trial, _ in own],
+                }
+            )
+        criteria.sort(key=lambda entry: SEVERITY.index(entry["worst"]))
+        graded_in_full = numbers.all_pass is not None
+        found.append(
+            {
+                "numbers": numbers,
+                "trials": own,
+                "criteria": criteria,
+                "worst": _worst(entry["worst"] for entry in criteria) if graded_in_full else "error",
+            }
+        )
+    return sorted(found, key=lambda entry: SEVERITY.index(entry["worst"]))
+
+
+def _worst(verdicts: Iterable[str]) -> str:
+    return min(verdicts, key=SEVERITY.index)

@@ -29,6 +29,7 @@ from evalsuite.storage import (
     default_cache,
     environment,
     identity,
+    place_run,
     read_manifest,
     require_folder,
     sha256_file,
@@ -114,21 +115,19 @@ class _Evaluation:
     def _folder(self, out: Path, fresh: bool) -> Path:
         self.manifest.identity = identity(self.manifest)
         label = "-".join(slug(part) for part in (self.corpus.name, self.corpus.view, self.system.name))
-        name = f"{label}-{self.manifest.identity[:8]}"
-        for number in range(1, 10_000):
-            path = out / (name if number == 1 else f"{name}-{number}")
-            if not (path / "run.json").exists():
-                return path
-            complete = read_manifest(path).status == "complete"
-            if not fresh and self.system.known and (not complete or self.system.builtin):
-                return path
-        raise RunError("holds 10,000 runs of one system", where=str(out))
+        return place_run(
+            out,
+            f"{label}-{self.manifest.identity[:8]}",
+            fresh=fresh,
+            resume=self.system.known,
+            reuse=self.system.known and self.system.builtin,
+        )
 
     def run(self) -> Outcome:
         if (self.path / "run.json").exists():
             stored = read_manifest(self.path)
             if stored.status == "complete":
-                return Outcome(self.path, stored, write_summary(self.path), reused=True)
+                return Outcome(self.path, stored, _summary(self.path), reused=True)
         self.manifest.run_id = self.path.name
         _reset_peak_memory()
         started = time.perf_counter()
@@ -154,7 +153,7 @@ class _Evaluation:
                 raise
             return Outcome(self.path, manifest, None)
         manifest = writer.close("complete", **self._measured(seconds, resumed))
-        return Outcome(self.path, manifest, write_summary(self.path))
+        return Outcome(self.path, manifest, _summary(self.path))
 
     def _search_all(self, writer: RunWriter) -> float:
         """Search, grade and store the queries chunk by chunk; a chunk that is stored already is skipped. Seconds spent."""
@@ -280,6 +279,13 @@ def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[
         environment=environment(PACKAGES),
         notes=corpus.notes,
     )
+
+
+def _summary(path: Path) -> Summary:
+    summary = write_summary(path)
+    if not isinstance(summary, Summary):
+        raise RunError("is not a retrieval run", where=str(path))
+    return summary
 
 
 def _join_parts(folder: Path) -> None:

@@ -1,0 +1,68 @@
+"""What all commands share: options, progress bars, JSON on stdout, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+OK, FAILED, BAD_INPUT, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout; everything else on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the run folders.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Run again even if a finished or interrupted run is there.")]
+Page = Annotated[Path | None, typer.Option("--report", help="Also write an HTML page about these runs.")]
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def progress() -> Iterator[None]:
+    """Progress bars for all work inside the block, on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from evalsuite.progress import reporting_to
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def start(what: str, total: int | None) -> tuple[Callable[[int], None], Callable[[], None]]:
+            task = bars.add_task(what, total=total)
+            return (lambda n: bars.advance(task, n)), (lambda: bars.remove_task(task))
+
+        with reporting_to(start):
+            yield
+
+
+def fail(error: BaseException, kind: str, where: str, code: int) -> int:
+    message = " ".join((getattr(error, "message", None) or str(error)).split())
+    if "--json" in sys.argv:
+        print_json({"error": {"kind": kind, "message": message, "where": where}})
+    else:
+        typer.echo(f"error: {where}: {message}" if where else f"error: {message}", err=True)
+    return code

@@ -1,0 +1,440 @@
+"""evalsuite lab: run agents on matters and grade what they deliver."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_json, progress
+from evalsuite.errors import UsageError
+
+if TYPE_CHECKING:
+    from evalsuite.lab.evaluate import Outcome, Plan
+
+lab = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Run agents on matters and grade what they deliver."
+)
+
+Tasks = Annotated[list[Path], typer.Argument(help="Task folders, areas, or whole task roots such as a LAB checkout.")]
+Select = Annotated[str | None, typer.Option("--select", help="Only these: ids, areas or workflows, comma-separated.")]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option("--judge", "-j", help="Model that judges what has no check, e.g. openai/NAME (repeat)."),
+]
+Judging = Annotated[
+    str, typer.Option("--judging", help="Judging profile: full, or lab-compat (LAB's own view, no checks).")
+]
+Votes = Annotated[int, typer.Option("--votes", help="Votes of each judge on each criterion.")]
+Aggregation = Annotated[
+    str, typer.Option("--aggregation", help="Votes to verdict: strict, majority, mean (LAB's dual).")
+]
+BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible server for agent and judges.")]
+JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The same for judges alone.")]
+JudgeHeat = Annotated[float | None, typer.Option("--judge-temperature", help="Sampling temperature of the judges.")]
+OutputTokens = Annotated[int, typer.Option("--max-output-tokens", help="Longest answer of a model.")]
+StrictNames = Annotated[bool, typer.Option("--strict-names", help="Deliverables count only under their exact path.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", help="Stop before spending more than this, in USD.")]
+Prices = Annotated[
+    list[str] | None, typer.Option("--price", help="MODEL=IN,OUT[,CACHED] in USD per million tokens (repeat).")
+]
+Concurrency = Annotated[int, typer.Option("--concurrency", "-n", help="Trials, and model requests, at the same time.")]
+Cache = Annotated[Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")]
+
+
+@lab.command()
+def run(
+    tasks: Tasks,
+    agent: Annotated[
+        list[str],
+        typer.Option(
+            "--agent", "-a", help="react, extractive, command:CMD, replay:PATH, module:callable ... (repeat)."
+        ),
+    ],
+    model: Annotated[
+        list[str] | None, typer.Option("--model", "-m", help="openai/NAME, anthropic/NAME, PROVIDER/NAME (repeat).")
+    ] = None,
+    judge: Judges = None,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", "-p", help="Harness: default, review, memory, lab, or a YAML file (repeat)."),
+    ] = None,
+    judging: Judging = "full",
+    trials: Annotated[int, typer.Option("--trials", "-k", help="Trials per task.")] = 1,
+    votes: Votes = 1,
+    aggregation: Aggregation = "strict",
+    concurrency: Concurrency = 4,
+    select: Select = None,
+    base_url: BaseUrl = None,
+    judge_base_url: JudgeUrl = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature of the agent's model.")] = None,
+    judge_temperature: JudgeHeat = 0.0,
+    max_output_tokens: OutputTokens = 16_384,
+    max_turns: Annotated[int, typer.Option(help="Model answers per trial.")] = 200,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens per trial, input and output.")] = None,
+    max_seconds: Annotated[float, typer.Option(help="Seconds per trial.")] = 7200,
+    max_trial_cost: Annotated[float | None, typer.Option(help="USD per trial.")] = None,
+    max_cost: MaxCost = None,
+    price: Prices = None,
+    sandbox: Annotated[str, typer.Option(help="auto, bwrap, podman, docker or local.")] = "auto",
+    unsafe_local: Annotated[
+        bool, typer.Option(help="Let the agent's commands run on this machine, unconfined.")
+    ] = False,
+    strict_names: StrictNames = False,
+    out: Out = Path("reports"),
+    cache: Cache = None,
+    report: Page = None,
+    fresh: Fresh = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be run and judged, and spend nothing.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Work every task with every agent, grade the deliverables criterion by criterion: one run folder per agent x profile x model.
+
+    Interrupted runs resume: finished trials and verdicts are kept, errors are tried again. Exit 3 while verdicts are errors.
+
+    Example: evalsuite lab run tasks/corporate-ma/change-of-control-review --agent extractive
+    """
+    from evalsuite.lab import evaluate
+    from evalsuite.lab.agents import Limits
+
+    sys.path.insert(0, str(Path.cwd()))  # so that module:callable finds what lies here
+    options = {
+        "models": model or [],
+        "profiles": profile or ["default"],
+        "trials": trials,
+        "base_url": base_url,
+        "temperature": temperature,
+        "limits": Limits(turns=max_turns, tokens=max_tokens, seconds=max_seconds, cost=max_trial_cost),
+        "sandbox": sandbox,
+        "unsafe_local": unsafe_local,
+        **_grading(judge, judging, votes, aggregation, judge_base_url, judge_temperature, max_output_tokens),
+        **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
+    }
+    if dry_run:
+        return _show_plans(evaluate.plan(tasks, agent, select=select, **options), as_json)
+    with progress():
+        outcomes = evaluate.run(tasks, agent, select=select, **options)
+    return _show(outcomes, as_json, report)
+
+
+@lab.command()
+def grade(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT_DIR", help="Folder of deliverables, whoever made them.")],
+    task: Annotated[Path, typer.Option("--task", "-t", help="The task folder.")],
+    judge: Judges = None,
+    judging: Judging = "full",
+    votes: Votes = 1,
+    aggregation: Aggregation = "strict",
+    concurrency: Concurrency = 4,
+    base_url: BaseUrl = None,
+    judge_temperature: JudgeHeat = 0.0,
+    max_output_tokens: OutputTokens = 16_384,
+    max_cost: MaxCost = None,
+    price: Prices = None,
+    strict_names: StrictNames = False,
+    out: Out = Path("reports"),
+    cache: Cache = None,
+    report: Page = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Grade deliverables that you have already.
+
+    Example: evalsuite lab grade my-output --task tasks/corporate-ma/change-of-control-review
+    """
+    from evalsuite.lab.regrade import grade as grade_outputs
+
+    with progress():
+        outcome = grade_outputs(
+            output,
+            task,
+            **_grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
+            **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
+        )
+    return _show([outcome], as_json, report)
+
+
+@lab.command()
+def regrade(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A lab run folder.")],
+    tasks: Annotated[
+        list[Path] | None,
+        typer.Option("--tasks", "-t", help="Where the tasks lie now, if not where the run found them."),
+    ] = None,
+    judge: Judges = None,
+    judging: Judging = "full",
+    votes: Votes = 1,
+    aggregation: Aggregation = "strict",
+    concurrency: Concurrency = 4,
+    base_url: BaseUrl = None,
+    judge_temperature: JudgeHeat = 0.0,
+    max_output_tokens: OutputTokens = 16_384,
+    max_cost: MaxCost = None,
+    price: Prices = None,
+    strict_names: StrictNames = False,
+    out: Out = Path("reports"),
+    cache: Cache = None,
+    report: Page = None,
+    fresh: Fresh = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Grade a run's outputs again with other judges or a changed rubric; only what changed is judged, the run stays as it is.
+
+    Example: evalsuite lab regrade reports/RUN --judge anthropic/NAME
+    """
+    from evalsuite.lab.regrade import regrade as grade_again
+
+    with progress():
+        outcome = grade_again(
+            run_folder,
+            tasks,
+            **_grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
+            **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
+        )
+    return _show([outcome], as_json, report)
+
+
+@lab.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(metavar="LAB_RUN_DIR", help="A scored run folder of LAB.")],
+    out: Out = Path("reports"),
+    report: Page = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Take over a scored LAB run: its verdicts, deliverables and transcript become a run folder."""
+    from evalsuite.lab.evaluate import outcome_of
+    from evalsuite.lab.labruns import import_run
+    from evalsuite.storage import read_manifest
+
+    path = import_run(folder, out)
+    return _show([outcome_of(path, read_manifest(path))], as_json, report)
+
+
+@lab.command()
+def export(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A lab run folder.")],
+    to: Annotated[Path, typer.Option("--to", "-o", help="Folder for the score files.")],
+    allow_errors: Annotated[
+        bool, typer.Option(help="Also where verdicts are errors, which LAB's files cannot say.")
+    ] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Write LAB's scores.json, or scores_<judge>.json and scores_dual.json for two judges, for every trial."""
+    from evalsuite.lab.labruns import export_scores
+
+    written = export_scores(run_folder, to, allow_errors=allow_errors)
+    if as_json:
+        print_json({"files": [str(path) for path in written]})
+    else:
+        for path in written:
+            typer.echo(path)
+    return OK
+
+
+@lab.command("list")
+def list_(
+    tasks: Annotated[
+        list[Path] | None, typer.Argument(help="Task folders or roots. None: agents and profiles.")
+    ] = None,
+    select: Select = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """List tasks; without an argument, agents, harness profiles and judging profiles."""
+    if not tasks:
+        found = _catalogue()
+        if as_json:
+            print_json(found)
+            return OK
+        for kind, entries in found.items():
+            typer.echo(kind)
+            for entry in entries:
+                typer.echo(f"  {entry['name']:<16} {entry['about']}")
+        return OK
+    from evalsuite.lab.overview import overview
+    from evalsuite.lab.task import load_tasks
+
+    rows = overview(load_tasks(tasks, select))
+    if as_json:
+        print_json(rows)
+        return OK
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for column in ("task", "title", "criteria", "checks", "documents", "deliverables"):
+        table.add_column(
+            column, overflow="fold", justify="right" if column in ("criteria", "checks", "documents") else "left"
+        )
+    for row in rows:
+        cells = (row["id"], row["title"], row["n_criteria"], row["n_checks"], row["n_documents"])
+        table.add_row(*map(str, cells), ", ".join(row["deliverables"]))
+    Console(width=None if sys.stdout.isatty() else 160, emoji=False, markup=False).print(table)
+    return OK
+
+
+@lab.command()
+def show(
+    task: Annotated[Path, typer.Argument(help="A task folder.")],
+    select: Select = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Show one task: instructions, documents, criteria with their checks."""
+    from evalsuite.lab.overview import describe
+    from evalsuite.lab.task import load_tasks
+
+    found = load_tasks([task], select)
+    if len(found) != 1:
+        raise UsageError(f"{task} holds {len(found)} tasks; show takes one (--select ID)")
+    described = describe(found[0])
+    if as_json:
+        print_json(described)
+        return OK
+    for key, value in described.items():
+        if key == "criteria":
+            continue
+        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        if shown not in (None, "", {}):
+            typer.echo(f"{key}: {shown}")
+    for criterion in described["criteria"]:
+        check = (
+            next(iter(criterion["check"]), "") if isinstance(criterion.get("check"), dict) else criterion.get("check")
+        )
+        marks = [f"check: {check}" if check else "judge", *(["critical"] if criterion.get("critical") else [])]
+        marks += [f"contested: {criterion['contested']}"] if criterion.get("contested") else []
+        typer.echo(f"\n{criterion['id']}  {criterion['title']}  [{'; '.join(marks)}]\n  {criterion['match_criteria']}")
+    return OK
+
+
+@lab.command()
+def lint(tasks: Tasks, select: Select = None, as_json: Json = False, debug: Debug = False) -> int:
+    """Check tasks and rubrics without a model: leaks, absent facts, broken checks, placeholder documents. Exit 3 on errors."""
+    from evalsuite.lab.lint import lint as lint_tasks
+    from evalsuite.lab.task import load_tasks
+
+    findings = lint_tasks(load_tasks(tasks, select))
+    if as_json:
+        print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.severity}: {finding.where}: {finding.message} [{finding.rule}]")
+        errors = sum(finding.severity == "error" for finding in findings)
+        typer.echo(f"{errors} errors, {len(findings) - errors} warnings")
+    return ERRORS if any(finding.severity == "error" for finding in findings) else OK
+
+
+def _grading(
+    judge: list[str] | None,
+    judging: str,
+    votes: int,
+    aggregation: str,
+    judge_base_url: str | None,
+    judge_temperature: float | None,
+    max_output_tokens: int,
+) -> dict[str, Any]:
+    return {
+        "judges": judge or [],
+        "judging": judging,
+        "votes": votes,
+        "aggregation": aggregation,
+        "judge_base_url": judge_base_url,
+        "judge_temperature": judge_temperature,
+        "max_output_tokens": max_output_tokens,
+    }
+
+
+def _common(
+    strict_names: bool,
+    max_cost: float | None,
+    price: list[str] | None,
+    concurrency: int,
+    out: Path,
+    cache: Path | None,
+    fresh: bool,
+) -> dict[str, Any]:
+    from evalsuite.models import parse_price
+
+    return {
+        "strict_names": strict_names,
+        "max_cost": max_cost,
+        "prices": dict(map(parse_price, price or [])),
+        "concurrency": concurrency,
+        "out": out,
+        "cache": cache,
+        "fresh": fresh,
+    }
+
+
+def _catalogue() -> dict[str, list[dict[str, str]]]:
+    from evalsuite.lab.agents import catalogue
+    from evalsuite.lab.grading.judging import JUDGINGS
+    from evalsuite.lab.grading.panel import AGGREGATIONS
+    from evalsuite.lab.profiles import bundled, load_profile
+
+    return {
+        "agents": catalogue(),
+        "profiles": [{"name": name, "about": load_profile(name).about} for name in bundled()],
+        "judging profiles": [{"name": name, "about": judging.about} for name, judging in JUDGINGS.items()],
+        "aggregations": [{"name": name, "about": about} for name, about in AGGREGATIONS.items()],
+    }
+
+
+def _show_plans(plans: list[Plan], as_json: bool) -> int:
+    if as_json:
+        print_json({"dry_run": True, "runs": [{**asdict(plan), "run": str(plan.run)} for plan in plans]})
+        return OK
+    for plan in plans:
+        cost = "unknown (no price)" if plan.judge_cost is None else f"{plan.judge_cost:.2f} USD"
+        typer.echo(f"{plan.run}: {plan.system}")
+        typer.echo(f"  trials: {plan.trials} over {plan.tasks} tasks, {plan.trials_done} of them done")
+        typer.echo(
+            f"  verdicts: {plan.criteria}, {plan.verdicts_done} done, {plan.by_check} by check, {plan.judge_calls} judge calls"
+        )
+        typer.echo(f"  judges: about {plan.judge_tokens:,} input tokens, {cost}; an estimate, without prefix caches")
+        typer.echo("  limits: " + ", ".join(f"{key} {value:g}" for key, value in plan.agent_limit.items()))
+    return OK
+
+
+def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
+    from rich.console import Console
+
+    from evalsuite.reporting import console
+
+    rows = [(outcome.path, outcome.manifest, outcome.summary) for outcome in outcomes]
+    if as_json:
+        entries = [console.as_json(*row) for row in rows]
+        print_json(entries[0] if len(entries) == 1 else entries)
+    else:
+        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
+        for table in console.tables(rows):
+            screen.print(table)
+    aside = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    for outcome in outcomes:
+        name = outcome.manifest.system["name"]
+        for note in outcome.manifest.notes:
+            aside.print(f"note: {name}: {note}", markup=False)
+        if outcome.manifest.error:
+            aside.print(f"error: {name}: {outcome.manifest.error}", markup=False)
+        if outcome.reused:
+            aside.print(
+                f"note: {name}: this run was finished before; its results are shown (--fresh runs it again)",
+                markup=False,
+            )
+        aside.print(f"run folder: {outcome.path}", markup=False)
+    if report is not None:
+        from evalsuite.reporting.page import build
+
+        build([outcome.path for outcome in outcomes], report)
+        aside.print(f"report: {report}", markup=False)
+    return OK if all(outcome.complete for outcome in outcomes) else ERRORS

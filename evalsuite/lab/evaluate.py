@@ -1,0 +1,426 @@
+"""The flow: tasks x agent x profile x model x trials -> run folders."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from evalsuite.errors import EvalsuiteError, RunError, UsageError
+from evalsuite.lab.agents import AGENTS, Agent, Limits, create
+from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
+from evalsuite.lab.grading.judge import Judge, VoteCache
+from evalsuite.lab.grading.judging import judging_profile
+from evalsuite.lab.grading.panel import Panel
+from evalsuite.lab.profiles import load_profile
+from evalsuite.lab.sandbox import Sandbox, choose
+from evalsuite.lab.task import Task, load_tasks
+from evalsuite.lab.trial import System, check_system, trial_folder, work
+from evalsuite.models import Budget, BudgetError, ChatModel, Price, create_model
+from evalsuite.progress import track
+from evalsuite.records import CriterionResult, LabSummary, Manifest, Suite, TrialResult, Unit
+from evalsuite.storage import (
+    RunWriter,
+    default_cache,
+    environment,
+    identity,
+    place_run,
+    read_manifest,
+    require_folder,
+    sha256_json,
+    slug,
+)
+from evalsuite.summary import write_summary
+
+PACKAGES = (
+    "pydantic-ai-slim",
+    "openai",
+    "anthropic",
+    "lxml",
+    "openpyxl",
+    "pypdfium2",
+    "python-docx",
+    "rank-bm25",
+    "numpy",
+)
+CHARACTERS_PER_TOKEN = 4  # for estimates before spending, never for results
+ASSUMED_DELIVERABLE = 20_000  # characters, likewise
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One system on the tasks. `manifest.error` says what is not graded; the summary's all-pass is then null."""
+
+    path: Path
+    manifest: Manifest
+    summary: LabSummary
+    reused: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.manifest.status == "complete"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do, before anything is spent. Judge tokens and cost are estimates: the work does not exist yet."""
+
+    run: Path
+    system: str
+    tasks: int
+    trials: int
+    trials_done: int
+    criteria: int
+    verdicts_done: int
+    by_check: int
+    judge_calls: int
+    judge_tokens: int
+    judge_cost: float | None
+    agent_limit: dict[str, Any]
+
+
+@dataclass
+class Options:
+    """How tasks are worked and graded. Every field is a keyword of `run` and an option of `evalsuite lab run`."""
+
+    models: Sequence[str] = ()
+    profiles: Sequence[str] = ("default",)
+    judges: Sequence[str] = ()
+    judging: str = "full"
+    votes: int = 1
+    aggregation: str = "strict"
+    trials: int = 1
+    concurrency: int = 4
+    base_url: str | None = None
+    judge_base_url: str | None = None
+    temperature: float | None = None
+    judge_temperature: float | None = 0.0
+    max_output_tokens: int | None = 16_384
+    limits: Limits = field(default_factory=Limits)
+    sandbox: str = "auto"
+    unsafe_local: bool = False
+    strict_names: bool = False
+    max_cost: float | None = None
+    prices: dict[str, Price] = field(default_factory=dict)
+    out: Path = Path("reports")
+    cache: Path | None = None
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("votes", 1), ("concurrency", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more; found {getattr(self, name)}")
+        self.out = require_folder(Path(self.out), "output")
+        self.cache = require_folder(default_cache() if self.cache is None else Path(self.cache), "cache")
+        self.budget = Budget(self.max_cost)
+        self.slots = asyncio.Semaphore(self.concurrency)
+
+    @property
+    def place(self) -> Path:
+        """The cache folder."""
+        return self.cache or default_cache()
+
+    def model(self, spec: str, base_url: str | None, settings: dict[str, Any]) -> ChatModel:
+        """A model that shares this command's budget and request slots. Raises UsageError if its price must be known and is not."""
+        found = create_model(spec, base_url=base_url, price=self.prices.get(spec), settings=settings)
+        if self.max_cost is not None and not found.priced:
+            raise UsageError(
+                f"--max-cost needs the price of {spec}, which is unknown; give it: --price {spec}=IN,OUT (USD per million tokens)"
+            )
+        found.budget, found.slots = self.budget, self.slots
+        return found
+
+    def grader(self) -> Grader:
+        """How verdicts come about."""
+        judging = judging_profile(self.judging)
+        settings = {"temperature": self.judge_temperature, "max_tokens": self.max_output_tokens}
+        url = self.judge_base_url or self.base_url
+        cache = VoteCache(self.place / "verdicts")
+        judges = [Judge(self.model(spec, url, settings), cache) for spec in self.judges]
+        return Grader(Panel(judges, self.votes, self.aggregation), judging, self.strict_names, self.place)
+
+    def systems(self, agents: Sequence[str | Agent]) -> list[System]:
+        """The grid agent x model x profile; models and profiles count only for agents that use them."""
+        found: list[System] = []
+        for spec in agents:
+            agent = create(spec) if isinstance(spec, str) else spec
+            sandbox = self._sandbox(agent)
+            for profile in self.profiles if agent.needs_model else ["default"]:
+                harness = load_profile(profile)
+                settings = {"temperature": self.temperature, "max_tokens": self.max_output_tokens, **harness.settings}
+                for model in self.models if agent.needs_model and self.models else (None,):
+                    chat = self.model(model, self.base_url, settings) if model else None
+                    found.append(System(agent, harness, chat, self.limits, sandbox))
+        for system in found:
+            check_system(system)
+        return found
+
+    def _sandbox(self, agent: Agent) -> Sandbox | None:
+        """Built-in agents that never use the shell work without one."""
+        try:
+            return choose(self.sandbox, unsafe_local=self.unsafe_local)
+        except UsageError:
+            if self.sandbox == "auto" and agent.name in AGENTS and agent.name not in ("react", "command", "replay"):
+                return None
+            raise
+
+
+def run(
+    tasks: str | Path | Sequence[str | Path | Task],
+    agents: str | Agent | Sequence[str | Agent],
+    *,
+    select: str | None = None,
+    **options: Any,
+) -> list[Outcome]:
+    """Let every agent (x profile x model) work every task `trials` times, and grade what it delivers; one run folder each.
+
+    Keywords are the fields of `Options`. Finished trials and verdicts of an interrupted run are kept; errors are tried again.
+    Raises EvalsuiteError for input that cannot be used; what breaks inside a trial is recorded and stops nothing else.
+    """
+    chosen = Options(**options)
+    flows = _flows(tasks, agents, select, chosen)
+    return in_loop(_all(flows))
+
+
+def plan(
+    tasks: str | Path | Sequence[str | Path | Task],
+    agents: str | Agent | Sequence[str | Agent],
+    *,
+    select: str | None = None,
+    **options: Any,
+) -> list[Plan]:
+    """What `run` would do with the same arguments, without doing any of it."""
+    return [flow.plan() for flow in _flows(tasks, agents, select, Options(**options))]
+
+
+async def _all(flows: Sequence[Flow]) -> list[Outcome]:
+    return [await flow.run() for flow in flows]
+
+
+def _flows(tasks: Any, agents: Any, select: str | None, options: Options) -> list[Flow]:
+    listed = list(tasks) if isinstance(tasks, (list, tuple)) else [tasks]
+    paths = [item for item in listed if not isinstance(item, Task)]
+    loaded = [item for item in listed if isinstance(item, Task)] + (load_tasks(paths, select) if paths else [])
+    names = list(agents) if isinstance(agents, (list, tuple)) else [agents]
+    if not loaded:
+        raise UsageError("no task is named")
+    if not names:
+        raise UsageError("no agent is named; evalsuite lab list --agents shows them")
+    grader = options.grader()
+    return [Flow(loaded, system, grader, options) for system in options.systems(names)]
+
+
+def in_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, also from a notebook where a loop is running already."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def suite_of(tasks: Sequence[Task]) -> Suite:
+    """The task set by content."""
+    files = {task.id: task.sha256 for task in tasks}
+    common = [parts[0] for parts in zip(*(task.id.split("/") for task in tasks), strict=False) if len(set(parts)) == 1]
+    name = "/".join(common) or "tasks"
+    return Suite(name=name, sha256=sha256_json(files), files=files)
+
+
+class Flow:
+    """One system on all tasks: a run folder, its trials, its verdicts."""
+
+    def __init__(self, tasks: Sequence[Task], system: System, grader: Grader, options: Options) -> None:
+        self.sources = sorted({str(task.folder) for task in tasks})
+        self.tasks = list(tasks) if grader.judging.name != "lab-compat" else [without_checks(task) for task in tasks]
+        self.system, self.grader, self.options = system, grader, options
+        self.manifest = self._manifest()
+        self.path = self._place()
+        stored = read_manifest(self.path) if (self.path / "run.json").exists() else None
+        if stored:
+            self.manifest.plan["trials"] = max(options.trials, stored.plan.get("trials", 0))
+        self.stored = stored
+        self.stopped = ""
+
+    def _manifest(self) -> Manifest:
+        sandbox = self.system.sandbox
+        manifest = Manifest(
+            kind="lab",
+            suite=suite_of(self.tasks),
+            system={"name": self.system.name, **self.system.settings()},
+            protocol=self.grader.protocol(),
+            environment={
+                **environment(PACKAGES),
+                "sandbox": {"name": sandbox.name, **sandbox.facts} if sandbox else {"name": "none", "shell": False},
+            },
+            plan={
+                "trials": self.options.trials,
+                "tasks": {task.id: len(task.criteria) for task in self.tasks},
+                "sources": self.sources,
+            },
+            notes=[f"{task.id}: {note}" for task in self.tasks for note in task.notes],
+        )
+        if self.system.agent.needs_model and self.system.profile.memory:
+            manifest.notes.append("the harness has a memory: trials of one task are not independent")
+        if self.system.agent.privileged:
+            manifest.notes.append(
+                f"{self.system.agent.name} is an audit agent that sees the rubric or the reference; no score"
+            )
+        if sandbox and sandbox.name == "local":
+            manifest.notes.append("--unsafe-local: the agent's commands ran without a sandbox")
+        return manifest
+
+    def _place(self) -> Path:
+        self.manifest.identity = identity(self.manifest)
+        label = f"{slug(self.manifest.suite.name)}-{slug(self.system.name)}-{self.manifest.identity[:8]}"
+        builtin = self.system.agent.name in AGENTS and self.system.agent.name != "command"
+        return place_run(self.options.out, label, fresh=self.options.fresh, resume=True, reuse=builtin)
+
+    def plan(self) -> Plan:
+        """Counts and estimates."""
+        from evalsuite.storage import read_units
+
+        results = self.path / "results.jsonl"
+        units = read_units(self.path) if results.exists() and results.stat().st_size else []
+        done = {unit.key for unit in units if unit.final}
+        trials = [(task, trial) for task in self.tasks for trial in range(1, self.manifest.plan["trials"] + 1)]
+        left = [
+            criterion_of
+            for task, trial in trials
+            for criterion_of in (
+                (task, c) for c in task.criteria if ("criterion", task.id, str(trial), c.id) not in done
+            )
+        ]
+        judged = [(task, criterion) for task, criterion in left if not criterion.check]
+        calls = len(judged) * len(self.grader.panel.judges) * self.options.votes
+        prompts = sum(
+            ASSUMED_DELIVERABLE + len(task.instructions) + len(criterion.match_criteria) for task, criterion in judged
+        )
+        tokens = prompts // CHARACTERS_PER_TOKEN * len(self.grader.panel.judges) * self.options.votes
+        prices = [self.options.prices.get(judge.name) for judge in self.grader.panel.judges]
+        known = [price for price in prices if price]
+        share = tokens // max(len(prices), 1)
+        cost = sum(price.of({"input": share, "output": 300 * calls // len(prices)}) for price in known)
+        return Plan(
+            run=self.path,
+            system=self.system.name,
+            tasks=len(self.tasks),
+            trials=len(trials),
+            trials_done=sum(("trial", task.id, str(trial)) in done for task, trial in trials),
+            criteria=sum(len(task.criteria) for task, _ in trials),
+            verdicts_done=sum(len(task.criteria) for task, _ in trials) - len(left),
+            by_check=len(left) - len(judged),
+            judge_calls=calls,
+            judge_tokens=tokens,
+            judge_cost=cost if len(known) == len(prices) else None,
+            agent_limit={"trials": len(trials), **self.system.settings()["limits"]},
+        )
+
+    async def run(self) -> Outcome:
+        """Work and grade what is not there yet."""
+        if self.stored and self.stored.status == "complete" and self.stored.plan == self.manifest.plan:
+            return outcome_of(self.path, self.stored, reused=True)
+        self.manifest.run_id = self.path.name
+        writer = RunWriter(self.path, self.manifest)
+        began = time.perf_counter()
+        try:
+            await self._trials(writer)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            writer.close("interrupted", error="interrupted; run the same command again to go on from here")
+            raise
+        missing = missing_units(self.tasks, writer.manifest.plan["trials"], writer.done)
+        earlier = (self.stored.usage.get("wall_seconds") or 0) if self.stored else 0
+        usage = {"wall_seconds": round(earlier + time.perf_counter() - began, 3)}
+        error = self._told(missing, writer) if missing else None
+        manifest = writer.close("interrupted" if missing else "complete", usage=usage, error=error)
+        return outcome_of(self.path, manifest)
+
+    def _told(self, missing: int, writer: RunWriter) -> str:
+        kinds = Counter(
+            unit.error_kind or "error"
+            for unit in self._latest.values()
+            if isinstance(unit, CriterionResult) and not unit.final
+        )
+        broken = [unit for unit in self._latest.values() if isinstance(unit, TrialResult) and not unit.final]
+        parts = [f"{count} verdicts are errors ({kind})" for kind, count in kinds.most_common()]
+        parts += [f"trial {unit.trial} of {unit.task} broke: {unit.error}" for unit in broken[:3]]
+        parts += [self.stopped] if self.stopped else []
+        return "; ".join(parts or [f"{missing} units are missing"]) + "; run the same command again to complete it"
+
+    async def _trials(self, writer: RunWriter) -> None:
+        self._latest: dict[tuple[str, ...], Unit] = {}
+        trials = range(1, writer.manifest.plan["trials"] + 1)
+        jobs = [[(task, trial)] for trial in trials for task in self.tasks]
+        if self.system.profile.memory:
+            jobs = [[(task, trial) for trial in trials] for task in self.tasks]
+        waiting = iter(jobs)
+        with track(f"{self.system.name}: trials", len(self.tasks) * len(trials)) as advance:
+
+            async def worker() -> None:
+                for job in waiting:
+                    for task, trial in job:
+                        if not self.stopped:
+                            await self._trial(task, trial, writer)
+                        advance(1)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self.options.concurrency, len(jobs))):
+                    group.create_task(worker())
+
+    async def _trial(self, task: Task, trial: int, writer: RunWriter) -> None:
+        def store(units: Sequence[Unit]) -> None:
+            self._latest.update((unit.key, unit) for unit in units)
+            writer.append(units)
+
+        try:
+            result = writer.done.get(("trial", task.id, str(trial)))
+            if not isinstance(result, TrialResult):
+                result = await work(task, trial, self.system, self.path, self.options.place)
+                store([result])
+            if result.final:
+                folder = trial_folder(self.path, task.id, trial) / "deliverables"
+                await self.grader.grade(task, trial, folder, result.output, writer.done.keys(), store)
+        except BudgetError as error:
+            self.stopped = error.message
+        except Exception as error:
+            told = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
+            keys = writer.done.keys() | self._latest.keys()
+            left = [c for c in task.criteria if ("criterion", task.id, str(trial), c.id) not in keys]
+            store(errors_for(left, task, trial, "unreadable", told))
+
+
+def missing_units(tasks: Sequence[Task], trials: int, done: dict[tuple[str, ...], Unit]) -> int:
+    """How many trials and verdicts of the plan are not final."""
+    wanted: list[tuple[str, ...]] = []
+    for task in tasks:
+        for trial in map(str, range(1, trials + 1)):
+            wanted += [("trial", task.id, trial), *(("criterion", task.id, trial, c.id) for c in task.criteria)]
+    return sum(key not in done for key in wanted)
+
+
+def outcome_of(path: Path, manifest: Manifest, *, reused: bool = False) -> Outcome:
+    """A run folder as it stands, its numbers derived anew and stored."""
+    summary = write_summary(path)
+    if not isinstance(summary, LabSummary):
+        raise RunError("is not a lab run", where=str(path))
+    return Outcome(path, manifest, summary, reused)

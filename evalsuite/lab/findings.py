@@ -1,0 +1,27 @@
+"""What a linter says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`rule` is the stable name, `where` the task id with the criterion or document."""
+
+    rule: str
+    severity: Severity
+    where: str
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def listed(names: list[str], limit: int = 6) -> str:
+    """ "a, b, c and 4 more" """
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

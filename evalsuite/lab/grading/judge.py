@@ -1,0 +1,171 @@
+"""One judge, one criterion, one vote: ask, check the quotes, keep the answer so that it is never paid twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from evalsuite.errors import shown
+from evalsuite.lab.documents import Extracted
+from evalsuite.lab.grading.judging import Judging, LabReply, Reply, occurs, quotable
+from evalsuite.lab.task import Criterion, Task
+from evalsuite.models import BudgetError, ChatModel, ModelError, fingerprint
+from evalsuite.models import Reply as Answer
+from evalsuite.records import Vote
+from evalsuite.storage import atomic_file
+
+ATTEMPTS = 2
+KINDS = ("judge_unavailable", "judge_malformed", "judge_refused", "unsupported_quote", "timeout", "budget")
+
+
+class VoteCache:
+    """Verdicts by what was asked of whom: a folder of small JSON files, safe to share between runs and processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get(self, key: str) -> Vote | None:
+        """The stored vote, marked as cached; a damaged file counts as absent."""
+        try:
+            vote = Vote.model_validate_json((self._file(key)).read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return vote.model_copy(update={"cached": True})
+
+    def put(self, key: str, vote: Vote) -> None:
+        """Keep a pass or fail; errors are asked again."""
+        if vote.verdict != "error":
+            with atomic_file(self._file(key), sync=False) as stream:
+                stream.write(vote.model_dump_json().encode())
+
+    def _file(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What judges look at: the resolved deliverables of a criterion's scope, as text, once for all criteria of the scope."""
+
+    task: Task
+    deliverables: tuple[Extracted, ...]
+    judging: Judging
+    prefix: str = field(init=False)
+    text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prefix", self.judging.prompt_prefix(self.task, self.deliverables))
+        object.__setattr__(self, "text", quotable(self.deliverables) if self.judging.verify_quotes else "")
+
+
+@dataclass
+class Judge:
+    """A model that judges."""
+
+    model: ChatModel
+    cache: VoteCache
+    timeout: float = 300.0
+    """Seconds per request."""
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    def key(self, work: Work, criterion: Criterion, number: int) -> str:
+        """What makes two votes the same: prompt (task, deliverable text, criterion), reply shape, judge and vote number."""
+        asked = [work.judging.sha256, work.prefix, work.judging.prompt_criterion(criterion)]
+        return fingerprint([asked, self.model.describe(), number])
+
+    def known(self, work: Work, criterion: Criterion, number: int) -> Vote | None:
+        """The vote if it was given before."""
+        return self.cache.get(self.key(work, criterion, number))
+
+    async def vote(self, work: Work, criterion: Criterion, number: int = 1) -> Vote:
+        """One vote. Never raises for what a model or its server does: that becomes an error vote with its kind."""
+        key = self.key(work, criterion, number)
+        if stored := self.cache.get(key):
+            return stored
+        vote = Vote(judge=self.name, vote=number, verdict="error", key=key, cost=0.0)
+        vote.tokens = {"input": 0, "output": 0, "cached": 0}
+        try:
+            await self._ask(vote, work, criterion)
+        except (ModelError, BudgetError) as error:
+            vote.verdict = "error"
+            vote.error_kind = error.kind if error.kind in KINDS else "judge_unavailable"
+            vote.reasoning = error.message
+        self.cache.put(key, vote)
+        return vote
+
+    async def _ask(self, vote: Vote, work: Work, criterion: Criterion) -> None:
+        messages = self._messages(work, criterion)
+        for attempt in range(1, ATTEMPTS + 1):
+            answer = await self.model.request(messages, schema=work.judging.reply, timeout=self.timeout)
+            self._count(vote, answer)
+            try:
+                reply = _parsed(answer, work.judging)
+            except ValueError as error:
+                problem = f"The answer is not what was asked for ({error}). Answer again, with the JSON alone."
+                kind = "judge_malformed"
+            else:
+                missing = _unsupported(reply, work.text) if isinstance(reply, Reply) else ""
+                if not missing:
+                    vote.verdict, vote.reasoning = reply.verdict, reply.reasoning
+                    vote.quotes = [q for q in reply.quotes if occurs(q, work.text)] if isinstance(reply, Reply) else []
+                    return
+                problem, kind = missing, "unsupported_quote"
+            if attempt == ATTEMPTS:
+                raise ModelError(kind, problem)
+            messages = [*messages, *_repair(answer, problem)]
+
+    def _messages(self, work: Work, criterion: Criterion) -> list[Any]:
+        from pydantic_ai.messages import CachePoint, ModelRequest, SystemPromptPart, UserPromptPart
+
+        parts: list[Any] = [SystemPromptPart(work.judging.system)] if work.judging.system else []
+        parts.append(UserPromptPart([work.prefix, CachePoint(), work.judging.prompt_criterion(criterion)]))
+        return [ModelRequest(parts=parts)]
+
+    def _count(self, vote: Vote, answer: Answer) -> None:
+        vote.tokens = {name: vote.tokens[name] + answer.tokens[name] for name in vote.tokens}
+        vote.seconds = round(vote.seconds + answer.seconds, 4)
+        vote.cost = None if vote.cost is None or answer.cost is None else vote.cost + answer.cost
+
+
+def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
+    """The reply, read only from the structured answer: the whole text, or the arguments of the one answer tool."""
+    if answer.cut:
+        raise ValueError("it was cut at the limit of output tokens")
+    text = answer.calls[0][2] if answer.calls else answer.text.strip()
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"no JSON: {error}; found {shown(text, 200)}") from error
+    try:
+        return judging.reply.model_validate(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+
+
+def _unsupported(reply: Reply, text: str) -> str:
+    """Why the evidence of a pass does not hold; "" if it does. A fail needs none."""
+    if reply.verdict == "fail":
+        return ""
+    invented = [quote for quote in reply.quotes if not occurs(quote, text)]
+    if invented and len(invented) == len(reply.quotes):
+        return f"None of the quotes stands in the delivered work, e.g. {shown(invented[0], 200)}. Quote it word for word, or fail it."
+    if not reply.quotes and not reply.rests_on_absence:
+        return "A pass needs a verbatim quote from the delivered work, or rests_on_absence."
+    return ""
+
+
+def _repair(answer: Answer, problem: str) -> Sequence[Any]:
+    from pydantic_ai.messages import ModelRequest, ToolReturnPart, UserPromptPart
+
+    if answer.calls:
+        identifier, name, _ = answer.calls[0]
+        return [answer.response, ModelRequest(parts=[ToolReturnPart(name, problem, tool_call_id=identifier)])]
+    return [answer.response, ModelRequest(parts=[UserPromptPart(problem)])]

@@ -1,0 +1,87 @@
+"""Harness profiles: what surrounds a model when it works a matter. Data in YAML, one file each; names are those of the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evalsuite.errors import InputError, UsageError
+from evalsuite.lab.tools import Toolbox
+from evalsuite.storage import sha256_json
+
+FOLDER = Path(__file__).parent / "profiles"
+ENDINGS = ("finish", "abandon")
+
+
+class Context(BaseModel):
+    """What happens when the conversation grows beyond `limit` characters."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    strategy: Literal["full", "elide", "summary"] = Field(
+        default="full",
+        description="full: nothing, the trial ends when the model's window does; elide: old tool results become a stub that "
+        "says how to read again; summary: the model sums up what it knows, and goes on from that",
+    )
+    limit: int = Field(default=400_000, gt=1000, description="characters")
+    keep_turns: int = Field(default=4, ge=1, description="the last turns stay as they are")
+
+
+class Profile(BaseModel):
+    """One harness. Any change of a value is another harness: results carry the hash."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = ""
+    about: str
+    system: str = Field(description="system prompt; slots {tools}, {deliverables}, {memory}")
+    tools: list[str] = Field(min_length=1, description="names of tools, finish and abandon among them")
+    context: Context = Field(default_factory=Context)
+    review: str | None = Field(default=None, description="said once when the model wants to finish; it may then go on")
+    memory: bool = Field(
+        default=False, description="notes left with `remember` are shown in later trials of the same task"
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="of the model: temperature, max_tokens, ...")
+
+    @property
+    def sha256(self) -> str:
+        return sha256_json(self.model_dump(mode="json"))
+
+
+def bundled() -> list[str]:
+    """Names of the profiles that come with the package."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_profile(spec: str) -> Profile:
+    """A bundled profile by name, or any YAML file by path; `extends: NAME` takes over what it leaves out. Raises UsageError or InputError."""
+    path = FOLDER / f"{spec}.yaml" if spec in bundled() else Path(spec)
+    if not path.is_file():
+        raise UsageError(f"{spec!r} is not a profile; accepted: {', '.join(bundled())}, or the path of a YAML file")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and "extends" in data:
+            data = {**load_profile(str(data["extends"])).model_dump(exclude={"name"}), **data}
+            del data["extends"]
+        profile = Profile.model_validate(data)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"is not YAML ({error})", where=str(path)) from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, problem["loc"])) or "the file"
+        raise InputError(
+            f"{key}: {problem['msg']}; keys: {', '.join(Profile.model_fields)}", where=str(path)
+        ) from error
+    accepted = (*Toolbox.TOOLS, *ENDINGS)
+    if unknown := [name for name in profile.tools if name not in accepted]:
+        raise InputError(f"tools: {unknown[0]!r} is none; accepted: {', '.join(accepted)}", where=str(path))
+    try:
+        profile.system.format(tools="", deliverables="", memory="")
+    except (KeyError, IndexError, ValueError) as error:
+        raise InputError(
+            f"system: the slots are {{tools}}, {{deliverables}}, {{memory}}; found {error}", where=str(path)
+        ) from error
+    return profile.model_copy(update={"name": profile.name or path.stem})

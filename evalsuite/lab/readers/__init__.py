@@ -1,0 +1,1 @@
+"""One module a family of formats; each has `extract(data, extension, changes, depth) -> Contents`."""

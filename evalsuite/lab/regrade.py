@@ -1,0 +1,171 @@
+"""Grading without an agent: outputs that lie in a folder, or the outputs of a run under another judge or rubric."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError
+from evalsuite.lab.evaluate import PACKAGES, Options, Outcome, in_loop, missing_units, outcome_of, suite_of
+from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
+from evalsuite.lab.task import Task, load_tasks
+from evalsuite.lab.trial import examine, hashes, trial_folder
+from evalsuite.models import BudgetError
+from evalsuite.records import CriterionResult, Manifest, TrialResult, Unit
+from evalsuite.storage import RunWriter, environment, identity, place_run, read_manifest, read_units, sha256_json, slug
+
+
+def grade(output: str | Path, task: str | Path | Task, **options: Any) -> Outcome:
+    """Grade deliverables that anybody made: the files below `output`, as trial 1 of the task.
+
+    `output` may be the folder of deliverables itself, or one that holds it as output/ or deliverables/.
+    """
+    chosen = Options(**options)
+    place = Path(output)
+    if not place.is_dir():
+        raise InputError("is not a folder of deliverables", where=str(place))
+    inside = [place / name for name in ("output", "deliverables") if (place / name).is_dir()]
+    files = inside[0] if inside else place
+    tasks = [task] if isinstance(task, Task) else load_tasks([task])
+    if len(tasks) != 1:
+        raise UsageError(f"{task} holds {len(tasks)} tasks; outputs are graded against one")
+    sealed = hashes(files)
+    system = {"name": place.resolve().name, "agent": "outputs", "output_sha256": sha256_json(sealed)}
+    trial = TrialResult(task=tasks[0].id, trial=1, stop_reason="done", finished=True, cost=None, output=sealed)
+    trial.documents_total = len(tasks[0].document_files())
+    return in_loop(
+        _graded(
+            chosen,
+            tasks,
+            system,
+            [(trial, files)],
+            {"trials": 1},
+            ["agent's cost and tokens unknown: outputs were handed in"],
+        )
+    )
+
+
+def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, **options: Any) -> Outcome:
+    """Grade the outputs of a run again: with another judge, rubric or profile, into a run folder of its own.
+
+    Verdicts whose question is the same (prompt, judge, vote number) are taken over and cost nothing. `tasks` says where the
+    tasks lie if they are not where the run found them.
+    """
+    chosen = Options(**options)
+    source = Path(run)
+    manifest = read_manifest(source)
+    if manifest.kind != "lab":
+        raise RunError(f"is a {manifest.kind} run; only lab runs are graded again", where=str(source))
+    units = read_units(source)
+    trials = [unit for unit in units if isinstance(unit, TrialResult) and unit.final]
+    loaded = _tasks_of(manifest, trials, tasks)
+    _remember(units, chosen)
+    places = [(trial, trial_folder(source, trial.task, trial.trial) / "deliverables") for trial in trials]
+    plan = {"trials": manifest.plan.get("trials") or max(trial.trial for trial in trials)}
+    system = {**manifest.system, "regraded_from": manifest.identity or sha256_json(manifest.suite.files)}
+    return in_loop(_graded(chosen, loaded, system, places, plan, [f"outputs of {source.name}, graded again"]))
+
+
+def _tasks_of(
+    manifest: Manifest, trials: Sequence[TrialResult], tasks: Sequence[str | Path | Task] | None
+) -> list[Task]:
+    wanted = {trial.task for trial in trials}
+    if not wanted:
+        raise RunError("holds no finished trial", where=manifest.run_id)
+    given = list(tasks) if tasks else manifest.plan.get("sources") or []
+    if not given:
+        raise UsageError("the run does not say where its tasks lie; give them with --tasks")
+    loaded = [task for task in given if isinstance(task, Task)]
+    loaded += load_tasks([path for path in given if not isinstance(path, Task)])
+    found = [task for task in loaded if task.id in wanted]
+    if missing := wanted - {task.id for task in found}:
+        raise UsageError(f"no task {sorted(missing)[0]!r} in {', '.join(map(str, given))}; it is in the run")
+    return found
+
+
+def _remember(units: Sequence[Unit], options: Options) -> None:
+    """Put the votes of a run into the verdict cache, for the case that they were cast on another machine."""
+    from evalsuite.lab.grading.judge import VoteCache
+
+    cache = VoteCache(options.place / "verdicts")
+    for unit in units:
+        for vote in unit.votes if isinstance(unit, CriterionResult) else []:
+            if vote.key and cache.get(vote.key) is None:
+                cache.put(vote.key, vote)
+
+
+async def _graded(
+    options: Options,
+    tasks: Sequence[Task],
+    system: Mapping[str, Any],
+    places: Sequence[tuple[TrialResult, Path]],
+    plan: dict[str, Any],
+    notes: list[str],
+) -> Outcome:
+    """Copy the outputs into a run folder and grade them there."""
+    grader = options.grader()
+    by_id = {task.id: task if options.judging != "lab-compat" else without_checks(task) for task in tasks}
+    manifest = Manifest(
+        kind="lab",
+        suite=suite_of(list(by_id.values())),
+        system=dict(system),
+        protocol=grader.protocol(),
+        environment=environment(PACKAGES),
+        plan={**plan, "tasks": {task.id: len(task.criteria) for task in by_id.values()}},
+        notes=[*notes, *(f"{task.id}: {note}" for task in by_id.values() for note in task.notes)],
+    )
+    manifest.identity = identity(manifest)
+    label = f"{slug(manifest.suite.name)}-{slug(str(system['name']))}-{manifest.identity[:8]}"
+    path = place_run(options.out, label, fresh=options.fresh, resume=True, reuse=True)
+    if (path / "run.json").exists() and read_manifest(path).status == "complete":
+        return outcome_of(path, read_manifest(path), reused=True)
+    manifest.run_id = path.name
+    writer = RunWriter(path, manifest)
+    slots = asyncio.Semaphore(options.concurrency)
+
+    async def one(trial: TrialResult, files: Path) -> None:
+        async with slots:
+            await _trial(grader, by_id[trial.task], trial, files, writer, options.place)
+
+    try:
+        await asyncio.gather(*(one(trial, files) for trial, files in places))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        writer.close("interrupted", error="interrupted; run the same command again to go on from here")
+        raise
+    except BudgetError as error:
+        return outcome_of(path, writer.close("interrupted", error=error.message))
+    missing = missing_units(list(by_id.values()), plan["trials"], writer.done)
+    told = f"{missing} trials or verdicts are errors or missing; run the same command again to complete it"
+    manifest = writer.close("interrupted" if missing else "complete", error=told if missing else None)
+    return outcome_of(path, manifest)
+
+
+async def _trial(grader: Grader, task: Task, trial: TrialResult, files: Path, writer: RunWriter, cache: Path) -> None:
+    folder = trial_folder(writer.path, task.id, trial.trial)
+    stored = writer.done.get(trial.key)
+    if isinstance(stored, TrialResult):
+        trial = stored
+    else:
+        shutil.rmtree(folder / "deliverables", ignore_errors=True)
+        (folder / "deliverables").mkdir(parents=True)
+        for name in trial.output:
+            if (files / name).is_file():
+                (folder / "deliverables" / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(files / name, folder / "deliverables" / name)
+        transcript = files.parent / "transcript.jsonl"
+        if transcript.is_file():
+            shutil.copyfile(transcript, folder / "transcript.jsonl")
+        refused = [flag for flag in trial.flags if flag["flag"] == "refused file"]
+        trial = trial.model_copy(update={"flags": refused})
+        trial = await asyncio.to_thread(examine, trial, task, folder, trial.output, cache)
+        writer.append([trial])
+    try:
+        await grader.grade(task, trial.trial, folder / "deliverables", trial.output, writer.done.keys(), writer.append)
+    except BudgetError:
+        raise
+    except EvalsuiteError as error:
+        left = [c for c in task.criteria if ("criterion", task.id, str(trial.trial), c.id) not in writer.done]
+        writer.append(errors_for(left, task, trial.trial, "unreadable", error.message))

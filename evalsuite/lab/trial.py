@@ -1,0 +1,207 @@
+"""One trial: an agent in a workspace of its own, what it left sealed into the run folder, and the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evalsuite.errors import EvalsuiteError, UsageError
+from evalsuite.lab.agents.base import Agent, Assignment, Ending, Limits, Matter, Transcript
+from evalsuite.lab.documents import Extracted, UnreadableError, read
+from evalsuite.lab.grading.guard import flags
+from evalsuite.lab.profiles import Profile
+from evalsuite.lab.sandbox import Sandbox
+from evalsuite.lab.task import Task
+from evalsuite.lab.tools import Toolbox
+from evalsuite.lab.workspace import Workspace
+from evalsuite.models import BudgetError, ChatModel
+from evalsuite.records import TrialResult
+from evalsuite.storage import sha256_file, sha256_json
+
+GROUNDED_DOCUMENTS = 500  # in larger data rooms claims are looked up in the documents that were read
+
+
+@dataclass(frozen=True)
+class System:
+    """What is evaluated: an agent, with a model and a harness profile where it uses them, and what it may use up."""
+
+    agent: Agent
+    profile: Profile
+    model: ChatModel | None
+    limits: Limits
+    sandbox: Sandbox | None
+
+    @property
+    def name(self) -> str:
+        if not self.agent.needs_model:
+            return self.agent.name
+        return " ".join([self.agent.name, self.model.name if self.model else "", self.profile.name])
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that changes what it delivers."""
+        settings: dict[str, Any] = {"agent": self.agent.name, **self.agent.settings()}
+        if self.agent.needs_model:
+            settings |= {
+                "model": self.model.describe() if self.model else None,
+                "profile": {"name": self.profile.name, "sha256": self.profile.sha256},
+            }
+        limits = {key: value for key, value in vars(self.limits).items() if value is not None}
+        return {**settings, "limits": limits}
+
+
+def trial_folder(run: Path, task_id: str, trial: int) -> Path:
+    """Where a run keeps a trial's transcript, deliverables and extracted texts."""
+    return run / "artifacts" / task_id.replace("/", "__") / f"trial-{trial}"
+
+
+async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -> TrialResult:
+    """Let the agent work the task and seal what it left. Whatever breaks becomes the stop reason "error".
+
+    An interrupted attempt is taken up where its transcript ends: answers that were paid are not paid again. Raises
+    BudgetError when the command's money is spent; the trial is then left for later.
+    """
+    folder = trial_folder(run, task.id, trial)
+    shutil.rmtree(folder / "workspace", ignore_errors=True)
+    began = time.perf_counter()
+    with (
+        Workspace.create(task.documents, folder / "workspace") as workspace,
+        Transcript(folder / "transcript.jsonl", resume=system.agent.needs_model) as transcript,
+    ):
+        tools = Toolbox(workspace, system.sandbox, cache=cache)
+        memory = _Memory(folder.parent / "memory.jsonl", trial) if system.profile.memory else None
+        assignment = Assignment(
+            matter=Matter.of(task),
+            tools=tools,
+            workspace=workspace,
+            limits=system.limits,
+            trial=trial,
+            transcript=transcript,
+            profile=system.profile,
+            model=system.model,
+            task=task if system.agent.privileged else None,
+            notes=memory.notes if memory else (),
+            remember=memory.add if memory else None,
+        )
+        ending = await _ended(system, assignment)
+        seconds = time.perf_counter() - began
+        sealed = await asyncio.to_thread(workspace.seal)
+        await asyncio.to_thread(_keep, workspace, sealed, folder / "deliverables")
+    result = TrialResult(
+        task=task.id,
+        trial=trial,
+        stop_reason=ending.stop_reason,
+        finished=ending.stop_reason == "done",
+        error=ending.error,
+        turns=ending.turns,
+        seconds=round(seconds, 3),
+        tokens=ending.tokens,
+        cost=ending.cost,
+        documents_total=len(task.document_files()),
+        documents_read=sorted(tools.documents_read),
+        tool_calls=dict(sorted(tools.calls.items())),
+        context=ending.context,
+        flags=[{"flag": "refused file", "where": name, "text": why} for name, why in workspace.refused],
+    )
+    return await asyncio.to_thread(examine, result, task, folder, sealed, cache)
+
+
+async def _ended(system: System, assignment: Assignment) -> Ending:
+    try:
+        async with asyncio.timeout(system.limits.seconds):
+            return await system.agent.work(assignment)
+    except TimeoutError:
+        assignment.so_far.stop_reason = "timeout"
+        return assignment.so_far
+    except BudgetError:
+        raise
+    except Exception as error:
+        told = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
+        assignment.transcript.add({"role": "error", "text": traceback.format_exc()})
+        assignment.so_far.stop_reason, assignment.so_far.error = "error", " ".join(told.split())
+        return assignment.so_far
+
+
+def _keep(workspace: Workspace, sealed: dict[str, str], folder: Path) -> None:
+    """Copy the sealed files out of the workspace."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in sealed:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(workspace.output / name, folder / name)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """{relative name: sha256} of the files below a folder of deliverables."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def examine(result: TrialResult, task: Task, folder: Path, sealed: dict[str, str], cache: Path) -> TrialResult:
+    """Add what the deliverables themselves say: hashes, hidden text and orders to a judge, claims found in no document.
+
+    Their extracted text is kept beside them, as judges see it.
+    """
+    texts = [found for name in sealed if (found := _text(folder / "deliverables" / name, name, cache))]
+    shutil.rmtree(folder / "extracted", ignore_errors=True)
+    for found in texts:
+        target = folder / "extracted" / f"{found.name}.txt"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(found.text(), encoding="utf-8")
+    return result.model_copy(
+        update={
+            "output": sealed,
+            "output_sha256": sha256_json(sealed),
+            "flags": [*result.flags, *flags(texts)],
+            "grounding": _grounding(texts, task, result.documents_read, cache),
+        }
+    )
+
+
+def _text(path: Path, name: str, cache: Path) -> Extracted | None:
+    try:
+        return read(path, name=name, cache=cache)
+    except UnreadableError:
+        return None
+
+
+def _grounding(texts: Sequence[Extracted], task: Task, documents_read: Sequence[str], cache: Path) -> dict[str, Any]:
+    from evalsuite.lab.grading.grounding import ground
+
+    files = task.document_files()
+    names = {path: path.relative_to(task.documents).as_posix() for path in files}
+    if scope_read := len(files) > GROUNDED_DOCUMENTS:
+        files = [path for path in files if names[path] in set(documents_read)]
+    if not texts or not files:
+        return {}
+    documents = [found for path in files if (found := _text(path, names[path], cache))]
+    scope = "documents read" if scope_read else "all documents"
+    return {"scope": scope, **ground(texts, documents, task.instructions)}
+
+
+class _Memory:
+    """Notes for later trials of the same task: one JSON line each; those of this trial or later ones are dropped first."""
+
+    def __init__(self, path: Path, trial: int) -> None:
+        self.path, self.trial = path, trial
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [record for record in map(json.loads, lines) if record["trial"] < trial]
+        self.notes = tuple(record["note"] for record in kept)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept), encoding="utf-8")
+
+    def add(self, note: str) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"trial": self.trial, "note": note}, ensure_ascii=False) + "\n")
+
+
+def check_system(system: System) -> None:
+    """Raise UsageError for a system that cannot work at all."""
+    if system.agent.needs_model and system.model is None:
+        raise UsageError(f"the agent {system.agent.name} needs a model: --model openai/NAME, anthropic/NAME ...")

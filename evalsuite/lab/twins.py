@@ -1,0 +1,77 @@
+"""The proof of a deterministic check: the reference passes every check, a corrupted twin fails exactly its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evalsuite.errors import InputError
+from evalsuite.lab.documents import Extracted, UnreadableError, read
+from evalsuite.lab.findings import Finding, listed
+from evalsuite.lab.grading.checks import compile_check
+from evalsuite.lab.grading.deliverables import resolve
+from evalsuite.lab.task import Criterion, Task
+
+
+def check_twins(task: Task) -> Iterator[Finding]:
+    """Findings about reference/ and corrupted/. A twin holds only the deliverables it alters; the rest is the reference's."""
+    checked = {criterion.id: criterion for criterion in task.criteria if criterion.check is not None}
+    if not checked:
+        return
+    if not task.reference.is_dir():
+        yield Finding(
+            "no-reference", "warning", task.id, f"{len(checked)} checks are not proven: there is no reference/"
+        )
+        return
+    for name, why in failing(task, [task.reference]).items():
+        yield Finding("reference-fails", "error", f"{task.id} {name}", f"the reference does not pass the check: {why}")
+    twins = {path.name: path for path in sorted(task.corrupted.glob("*")) if path.is_dir()}
+    for name, twin in twins.items():
+        where = f"{task.id} corrupted/{name}"
+        if name not in checked:
+            yield Finding("corrupted-unknown", "error", where, "no criterion of this id has a check")
+            continue
+        failed = failing(task, [twin, task.reference])
+        if name not in failed:
+            yield Finding("corrupted-passes", "error", where, "the corrupted deliverable passes the check")
+        if others := [other for other in failed if other != name]:
+            yield Finding("corrupted-fails-others", "error", where, f"it fails {listed(others)} as well")
+    if lacking := [name for name in checked if name not in twins]:
+        yield Finding(
+            "no-corrupted-twin", "warning", task.id, f"no corrupted/ twin proves the checks of {listed(lacking)}"
+        )
+
+
+def failing(task: Task, folders: Sequence[Path]) -> dict[str, str]:
+    """{criterion id: why} of the checks that do not pass on the deliverables in `folders`; an earlier folder hides a later one."""
+    failed = {}
+    for criterion in task.criteria:
+        if criterion.check is None:
+            continue
+        try:
+            found = compile_check(criterion.check, criterion.id)(_deliverables(criterion, folders))
+        except (InputError, UnreadableError) as error:
+            failed[criterion.id] = error.message
+            continue
+        if not found.ok:
+            failed[criterion.id] = found.why
+    return failed
+
+
+def _deliverables(criterion: Criterion, folders: Sequence[Path]) -> list[Extracted]:
+    """What a criterion looks at. Raises InputError where a deliverable is missing, empty or a placeholder."""
+    documents: dict[str, Extracted] = {}
+    for wanted in criterion.deliverables or _names(folders):
+        results = [result for folder in folders for result in resolve(folder, [wanted]) if result.path]
+        if not results:
+            raise InputError(f"{wanted} is missing")
+        first = results[0]
+        if first.problem or first.path is None or first.name is None:
+            raise InputError(f"{wanted} is {first.problem}")
+        documents[first.name] = read(first.path, name=first.name)
+    return list(documents.values())
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    found = {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}
+    return sorted(found)

@@ -1,0 +1,51 @@
+"""Numbers of a lab run in words, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from evalsuite.records import LabSummary, Rate
+
+VERDICTS = {"pass": "✓ pass", "fail": "✗ fail", "error": "! error"}
+
+
+def rate(value: Rate) -> str:
+    """ "0.369 [0.331, 0.408]", the reason where there is no interval, "-" where there is no rate."""
+    if value.rate is None:
+        return "-"
+    if value.low is None or value.high is None:
+        return f"{value.rate:.3f} [too few tasks for an interval]"
+    return f"{value.rate:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def withheld(summary: LabSummary) -> str:
+    """Why the headline is null: "3 errors, 2 trials never worked"."""
+    broken = sum(trial.stop_reason == "error" for trial in summary.trials)
+    missing = sum(task.missing_trials for task in summary.tasks)
+    errors = summary.criteria["errors"]
+    parts = [
+        count(errors, "error") if errors else "",
+        f"{count(broken, 'trial')} whose agent broke" if broken else "",
+        f"{count(missing, 'trial')} never worked" if missing else "",
+    ]
+    return ", ".join(filter(None, parts)) or f"{count(len(summary.problems), 'trial')} not graded in full"
+
+
+def count(n: int, noun: str) -> str:
+    """ "1 trial", "2 trials"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def tokens(spent: dict[str, Any]) -> str:
+    """ "1,200 / 340", with the share of the input that came from a cached prefix."""
+    if spent["tokens"] == "unknown":
+        return "unknown"
+    reused = f" ({spent['prefix_reuse']:.0%} cached)" if spent["prefix_reuse"] else ""
+    return f"{spent['tokens']['input']:,} / {spent['tokens']['output']:,}{reused}"
+
+
+def cost(dollars: float | str) -> str:
+    """ "$0.12", or "unknown"."""
+    if isinstance(dollars, str):
+        return dollars
+    return f"${dollars:,.2f}" if dollars >= 0.01 or dollars == 0 else f"${dollars:.4f}"
