@@ -7,7 +7,8 @@ and variances use only the votes (judge and vote number) cast on at least half o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -16,60 +17,78 @@ from evalsuite.records import Agreement, CriterionResult, Dual, JudgeNumbers, Ra
 from evalsuite.statistics import cohen_kappa, gwet_ac1, krippendorff_alpha, variance_components
 
 Slot = tuple[str, int]
+Ruling = Callable[[CriterionResult], Verdict]
 
 
 def by_judge(vote: Vote) -> bool:
-    """Whether a judge cast the vote, and not a check or the lack of the deliverable."""
-    return vote.judge != "deliverable" and not vote.judge.startswith("check:")
+    """Whether a judge cast the vote, and not a check, the lack of the deliverable, or nobody."""
+    return vote.judge not in ("", "deliverable") and not vote.judge.startswith("check:")
+
+
+@dataclass(frozen=True)
+class _Ballot:
+    """The judges' votes on one criterion of one trial."""
+
+    criterion: CriterionResult
+    said: dict[Slot, Verdict]
+    own: dict[str, Verdict]
+    """Each judge's own verdict: error if a vote is one, else the majority of its votes; a tie is a fail."""
+
+    def known(self, slots: list[Slot]) -> list[Verdict | None]:
+        """The verdicts of these votes; None for an error and where there is none."""
+        found = [self.said.get(slot) for slot in slots]
+        return [None if verdict == "error" else verdict for verdict in found]
+
+
+def _ballot(criterion: CriterionResult) -> _Ballot:
+    said = {(vote.judge, vote.vote): vote.verdict for vote in criterion.votes if by_judge(vote)}
+    cast: dict[str, list[Verdict]] = {}
+    for (judge, _), verdict in said.items():
+        cast.setdefault(judge, []).append(verdict)
+    own: dict[str, Verdict] = {}
+    for judge, votes in cast.items():
+        own[judge] = "error" if "error" in votes else "pass" if 2 * votes.count("pass") > len(votes) else "fail"
+    return _Ballot(criterion, said, own)
 
 
 def judge_numbers(trials: list[Trial], rates: Rates) -> dict[str, Any]:
     """The part of LabSummary about judges."""
-    criteria = [criterion for trial in trials for criterion in trial.criteria]
-    judged = [criterion for criterion in criteria if any(map(by_judge, criterion.votes))]
-    cast = Counter(slot for criterion in judged for slot in {(v.judge, v.vote) for v in criterion.votes if by_judge(v)})
+    ballots = [_ballot(criterion) for trial in trials for criterion in trial.criteria]
+    judged = [ballot for ballot in ballots if ballot.said]
+    cast = Counter(slot for ballot in judged for slot in ballot.said)
     slots = sorted(slot for slot, times in cast.items() if 2 * times >= len(judged))
-    judges = list(dict.fromkeys(vote.judge for criterion in judged for vote in criterion.votes if by_judge(vote)))
+    judges = list(dict.fromkeys(judge for ballot in judged for judge in ballot.own))
     panel = [judge for judge in judges if any(slot[0] == judge for slot in slots)]
     firsts = [next(slot for slot in slots if slot[0] == judge) for judge in panel]
-    opening = [[_said(criterion, slot) for slot in firsts] for criterion in judged]
+    opening = [ballot.known(firsts) for ballot in judged]
+    by_criterion = {id(ballot.criterion): ballot for ballot in ballots}
+
+    def verdict_of(judge: str) -> Ruling:
+        def verdict(criterion: CriterionResult) -> Verdict:
+            ballot = by_criterion[id(criterion)]
+            return criterion.verdict if criterion.votes and not ballot.said else ballot.own.get(judge, "error")
+
+        return verdict
+
     return {
-        "judges": [_alone(judge, trials, judged, slots, rates) for judge in judges],
+        "judges": [_alone(judge, verdict_of(judge), trials, judged, slots, rates) for judge in judges],
         "agreement": [
             _agreement((panel[a], panel[b]), [(votes[a], votes[b]) for votes in opening])
             for a, b in combinations(range(len(panel)), 2)
         ],
         "alpha": krippendorff_alpha(opening),
-        "dual": _dual(panel, trials, rates) if len(panel) > 1 else None,
-        "trial_flips": _trial_flips(trials, panel_verdict, rates),
-        "variance": _variance([trial for trial in trials if not trial.problem], slots),
+        "dual": _dual(panel, [verdict_of(judge) for judge in panel], trials, rates) if len(panel) > 1 else None,
+        "trial_flips": _flips(_over_trials(trials, panel_verdict), rates),
+        "variance": _variance([trial for trial in trials if not trial.problem], by_criterion, slots),
     }
 
 
-def _said(criterion: CriterionResult, slot: Slot) -> Verdict | None:
-    """The verdict of one judge's numbered vote; None where there is none or it is an error."""
-    verdicts = (vote.verdict for vote in criterion.votes if (vote.judge, vote.vote) == slot)
-    return next((verdict for verdict in verdicts if verdict != "error"), None)
-
-
-def _verdict_of(judge: str) -> Callable[[CriterionResult], Verdict]:
-    def verdict(criterion: CriterionResult) -> Verdict:
-        if criterion.votes and not any(map(by_judge, criterion.votes)):
-            return criterion.verdict
-        own = [vote.verdict for vote in criterion.votes if vote.judge == judge]
-        if not own or "error" in own:
-            return "error"
-        return "pass" if 2 * own.count("pass") > len(own) else "fail"
-
-    return verdict
-
-
 def _alone(
-    judge: str, trials: list[Trial], judged: list[CriterionResult], slots: list[Slot], rates: Rates
+    judge: str, verdict: Ruling, trials: list[Trial], judged: list[_Ballot], slots: list[Slot], rates: Rates
 ) -> JudgeNumbers:
-    verdict = _verdict_of(judge)
-    asked = [(c.task, verdict(c)) for c in judged if any(vote.judge == judge for vote in c.votes)]
-    repeats = [[_said(criterion, slot) for slot in slots if slot[0] == judge] for criterion in judged]
+    asked = [(ballot.criterion.task, ballot.own[judge]) for ballot in judged if judge in ballot.own]
+    own_slots = [slot for slot in slots if slot[0] == judge]
+    asked_about = {id(ballot.criterion) for ballot in judged if judge in ballot.own}
     return JudgeNumbers(
         judge=judge,
         n=len(asked),
@@ -77,8 +96,8 @@ def _alone(
         pass_rate=rates.over((task, None if said == "error" else float(said == "pass")) for task, said in asked),
         criterion_pass=rates.over_tasks((trial.task, trial.share(verdict)) for trial in trials),
         all_pass=rates.over_tasks((trial.task, trial.passes(verdict)) for trial in trials),
-        repeat_flips=_flips(((c.task, said) for c, said in zip(judged, repeats, strict=True)), rates),
-        trial_flips=_trial_flips(trials, verdict, rates, only=judge),
+        repeat_flips=_flips(((ballot.criterion.task, ballot.known(own_slots)) for ballot in judged), rates),
+        trial_flips=_flips(_over_trials(trials, verdict, asked_about), rates),
     )
 
 
@@ -92,15 +111,16 @@ def _flips(verdicts: Iterable[tuple[str, list[Verdict | None]]], rates: Rates) -
     return rates.over(values)
 
 
-def _trial_flips(
-    trials: list[Trial], verdict: Callable[[CriterionResult], Verdict], rates: Rates, only: str | None = None
-) -> Rate:
+def _over_trials(
+    trials: list[Trial], verdict: Ruling, only: set[int] | None = None
+) -> Iterator[tuple[str, list[Verdict | None]]]:
+    """Per criterion its task and its verdicts over the trials; `only` holds the ids of the results that count."""
     by_criterion: dict[tuple[str, str], list[Verdict | None]] = defaultdict(list)
     for trial in trials:
         for criterion in () if trial.problem else trial.criteria:
-            if only is None or any(vote.judge == only for vote in criterion.votes):
+            if only is None or id(criterion) in only:
                 by_criterion[trial.task, criterion.id].append(verdict(criterion))
-    return _flips(((task, said) for (task, _), said in by_criterion.items()), rates)
+    return ((task, said) for (task, _), said in by_criterion.items())
 
 
 def _agreement(judges: tuple[str, str], votes: list[tuple[Verdict | None, Verdict | None]]) -> Agreement:
@@ -117,8 +137,7 @@ def _agreement(judges: tuple[str, str], votes: list[tuple[Verdict | None, Verdic
     )
 
 
-def _dual(panel: list[str], trials: list[Trial], rates: Rates) -> Dual:
-    verdicts = [_verdict_of(judge) for judge in panel]
+def _dual(panel: list[str], verdicts: list[Ruling], trials: list[Trial], rates: Rates) -> Dual:
     passes = [(trial.task, [trial.passes(verdict) for verdict in verdicts]) for trial in trials]
     shares = [(trial.task, mean([trial.share(verdict) for verdict in verdicts])) for trial in trials]
     return Dual(
@@ -131,15 +150,17 @@ def _dual(panel: list[str], trials: list[Trial], rates: Rates) -> Dual:
     )
 
 
-def _variance(trials: list[Trial], slots: list[Slot]) -> VarianceSplit:
+def _variance(trials: list[Trial], ballots: dict[int, _Ballot], slots: list[Slot]) -> VarianceSplit:
     """Random effects of task, criterion, trial, trial x criterion, judge and judge x criterion; the rest is repeats."""
     rows: list[tuple[str, str, int, str, float]] = []
     for trial in trials:
         for criterion in trial.criteria:
-            said = [(judge, _said(criterion, (judge, vote))) for judge, vote in slots]
+            said = ballots[id(criterion)].known(slots)
             if not slots and criterion.verdict != "error":
-                said = [("", criterion.verdict)]
-            rows += [(trial.task, criterion.id, trial.number or 0, j, float(v == "pass")) for j, v in said if v]
+                said = [criterion.verdict]
+            for (judge, _), verdict in zip(slots or [("", 1)], said, strict=False):
+                if verdict:
+                    rows.append((trial.task, criterion.id, trial.number or 0, judge, float(verdict == "pass")))
     found = variance_components(
         [row[4] for row in rows],
         {

@@ -160,7 +160,7 @@ def _trial(trial: Trial) -> TrialNumbers:
 
 
 def _grader(criterion: CriterionResult) -> str:
-    if not criterion.votes:
+    if criterion.verdict == "error" or not criterion.votes:
         return "ungraded"
     if any(map(by_judge, criterion.votes)):
         return "judge"

@@ -70,7 +70,7 @@ def trials_of(
 ) -> dict[str, list[Trial]]:
     """The trials of every task: those planned in run.json and never worked too.
 
-    The plan is protocol.tasks {task: number of criteria} and protocol.trials; a run without one is taken as planned.
+    The plan is plan.tasks {task: number of criteria} and plan.trials; a run without one is taken as planned.
     """
     records = {(unit.task, unit.trial): unit for unit in units if isinstance(unit, TrialResult)}
     graded: dict[tuple[str, int], list[CriterionResult]] = defaultdict(list)
@@ -80,8 +80,8 @@ def trials_of(
     numbers: dict[str, set[int]] = defaultdict(set)
     for task, number in [*records, *graded]:
         numbers[task].add(number)
-    plan: dict[str, int] | None = manifest.protocol.get("tasks")
-    planned_trials: int | None = manifest.protocol.get("trials")
+    plan: dict[str, int] | None = manifest.plan.get("tasks")
+    planned_trials: int | None = manifest.plan.get("trials")
     found = {}
     for task in dict.fromkeys([*(plan or {}), *numbers]):
         seen = {criterion.id for number in numbers[task] for criterion in graded.get((task, number), [])}

@@ -285,7 +285,7 @@ class LabSummary(Record):
     error_kinds: dict[str, int]
     tasks: list[TaskNumbers]
     trials: list[TrialNumbers]
-    graded_by: dict[str, int] = Field(description="criteria graded by check, judge, deliverable (missing), or ungraded")
+    graded_by: dict[str, int] = Field(description="criteria graded by check, judge, deliverable (missing); errors are ungraded")
     judges: list[JudgeNumbers]
     agreement: list[Agreement]
     alpha: float | None = Field(description="Krippendorff's, over the first votes of all judges")

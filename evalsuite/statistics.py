@@ -143,7 +143,7 @@ def krippendorff_alpha(ratings: Sequence[Sequence[Hashable | None]]) -> float | 
     """
     counts = [Counter(label for label in item if label is not None) for item in ratings]
     counts = [count for count in counts if count.total() > 1]
-    labels = sum(counts, Counter())
+    labels = Counter(label for count in counts for label in count.elements())
     n = labels.total()
     apart = n * n - sum(count * count for count in labels.values())
     if apart == 0:

@@ -70,7 +70,11 @@ def judge(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     """Passes a criterion if the words that its PASS sentence asks for stand in the delivered work."""
     prompt = "\n".join(str(part.content) for message in messages for part in message.parts)
     work = prompt.split("# Criterion")[0]
-    wanted = {"Names the notice period": "ninety days", "Names the party": "Orrin Freight", "Says what to do": "seek consent"}
+    wanted = {
+        "Names the notice period": "ninety days",
+        "Names the party": "Orrin Freight",
+        "Says what to do": "seek consent",
+    }
     quote = next(words for title, words in wanted.items() if title in prompt.split("# Criterion")[1])
     found = quote in work
     _count("judge")

@@ -133,7 +133,9 @@ def test_only_react_needs_a_model_and_only_two_audits_see_the_rubric(tmp_path):
 
 
 def test_an_unknown_agent_lists_what_is_accepted_with_near_names_first():
-    with pytest.raises(UsageError, match=r"'extractiv' is not an agent; accepted are extractive, react, .*replay:PATH"):
+    with pytest.raises(
+        UsageError, match=r"'extractiv' is not an agent; accepted are extractive, .*replay:PATH.*module:callable"
+    ):
         create("extractiv")
 
 
@@ -338,10 +340,11 @@ def test_a_command_finds_its_matter_and_leaves_its_files(folder, bubblewrap):
     assert INSTRUCTIONS in printed and "- memo.docx" in printed and "supply_agreement.docx" in printed
 
 
-def test_a_command_sees_neither_rubric_nor_network_nor_this_machine(folder, bubblewrap):
-    command = f"cat {folder}/task.json; ls {folder.parent}; (exec 3<>/dev/tcp/1.1.1.1/80) || echo no network; env"
+def test_a_command_sees_neither_the_rubric_nor_a_network(folder, bubblewrap):
+    command = f"cat {folder}/task.json; ls {folder.parent}; (exec 3<>/dev/tcp/1.1.1.1/80) || echo no network"
     (printed,) = Trial(folder, f"command:{command}", sandbox=bubblewrap).results()
-    assert "no network" in printed and "PASS if" not in printed and "review" not in printed.split("no network")[1]
+    assert "no network" in printed and "PASS if" not in printed
+    assert printed.count("No such file") == 2
 
 
 @pytest.mark.parametrize(
@@ -456,6 +459,16 @@ def test_a_class_with_work_is_an_agent_unless_it_asks_for_the_rubric(folder, mod
     assert create(f"{module}:Mine").settings() == {"temperature": 0}
     with pytest.raises(UsageError, match="privileged"):
         create(f"{module}:Greedy")
+
+
+def test_an_installed_package_offers_an_agent_under_a_name_of_its_own(folder, module, tmp_path):
+    info = tmp_path / "invented_agents-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: invented-agents\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[evalsuite.agents]\ninvented = {module}:plain\n")
+    assert Trial(folder, "invented").files() == ["memo.md"]
+    with pytest.raises(UsageError, match="accepted are invented, "):
+        create("invente")
 
 
 def test_the_settings_of_a_function_change_with_its_file(module, tmp_path):

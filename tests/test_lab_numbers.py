@@ -44,7 +44,7 @@ def worked(task, trial, stop_reason="done", **more):
 
 
 def manifest_for(tasks, trials):
-    protocol = {"tasks": tasks, "trials": trials}
+    protocol = {"judges": ["judge-a"]}
     files = {f"{task}/task.json": "0" * 64 for task in tasks}
     return Manifest(
         kind="lab",
@@ -52,6 +52,7 @@ def manifest_for(tasks, trials):
         suite=Suite(name="leases", sha256=sha256_json(files), files=files),
         system={"name": "quill"},
         protocol=protocol | {"id": protocol_id(protocol)},
+        plan={"tasks": tasks, "trials": trials},
     )
 
 
@@ -268,7 +269,7 @@ def test_a_run_that_is_not_what_was_planned_has_no_headline(change, problem):
 
 def test_a_run_without_a_plan_is_taken_as_planned():
     manifest, units = graded({"a": ["PP", "PP"], "b": ["PF"]})
-    manifest.protocol = {}
+    manifest.plan = {}
     assert summarise(manifest, units).all_pass.rate == 0.5
 
 
@@ -392,7 +393,7 @@ def test_criteria_graded_without_a_judge_count_for_every_judge_and_in_no_agreeme
         criterion("a", 1, "C-1", "pass", [vote("judge-a", "pass"), vote("judge-b", "pass")]),
         criterion("a", 1, "C-2", "fail", [vote("deliverable", "fail")]),
         criterion("a", 1, "C-3", "pass", [vote("check:amount", "pass")]),
-        criterion("a", 1, "C-4", "error", [], error_kind="no_judge"),
+        criterion("a", 1, "C-4", "error", [vote("", "error")], error_kind="budget"),
     ]
     found = summarise(manifest_for({"a": 3}, 1), units[:-1])
     assert found.graded_by == {"check": 1, "deliverable": 1, "judge": 1}
@@ -588,12 +589,12 @@ def printed(rows):
 
 
 def test_the_terminal_says_why_a_headline_is_withheld_and_what_did_not_pass(tmp_path):
-    good, bad = graded({"a": ["PP"], "b": ["PF"]}), graded({"a": ["PE"], "b": ["FFFFFFFFFFFF"]})
+    good, bad = graded({"a": ["PP", "PP"], "b": ["PF", "PF"]}), graded({"a": ["PE"], "b": ["FFFFFFFFFFFF"]})
     text = printed([(tmp_path, m, summarise(m, u)) for m, u in (good, bad)])
     assert "0.500 [0.000, 1.000]" in text
     assert "null: 1 error" in text
     assert "! trial 1: 1 of 2 criteria have errors: timeout 1" in text
-    assert "✗ fail C-2 Names the C-2 clause" in text
+    assert "✗ fail C-2 Names the C-2 clause (2 of 2 trials)" in text
     assert "and 2 more" in text
 
 

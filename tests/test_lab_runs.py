@@ -5,7 +5,7 @@ import json
 import pytest
 
 from evalsuite.errors import InputError, RunError
-from evalsuite.lab.labruns import export_scores, import_run, read_lab_run, trial_folder
+from evalsuite.lab.labruns import export_scores, import_run, read_lab_run, trial_artifacts
 from evalsuite.records import CriterionResult, Manifest, Suite, TrialResult, Vote
 from evalsuite.storage import RunWriter, read_manifest, read_units
 from evalsuite.summary import verify
@@ -150,6 +150,7 @@ def test_only_a_score_file_is_needed(tmp_path):
     (folder / "output").rmdir()
     run = read_lab_run(folder)
     assert (run.task, run.model, run.n_passed, run.trial.seconds) == (TASK, "unknown", 2, 12.5)
+    assert (run.trial.documents_total, run.trial.documents_read) == (2, ["lease.docx"])
     assert [note.split()[0] for note in run.notes] == [
         "config.json",
         "metrics.json",
@@ -259,8 +260,11 @@ def test_scores_that_contradict_themselves_are_refused_with_both_sides(tmp_path,
     assert all(part in caught.value.message for part in parts)
 
 
-def test_a_share_of_passes_is_a_score_too(tmp_path):
-    assert read_lab_run(write_lab_run(tmp_path / "run", scores=scores(score=2 / 3))).n_passed == 2
+@pytest.mark.parametrize(
+    "changes", [{"score": 2 / 3}, {"score": 2, "max_score": 3}, {"score": 66.7, "max_score": None}]
+)
+def test_a_share_of_passes_on_any_scale_is_a_score_too(tmp_path, changes):
+    assert read_lab_run(write_lab_run(tmp_path / "run", scores=scores(**changes))).n_passed == 2
 
 
 @pytest.mark.parametrize(
@@ -307,7 +311,13 @@ def test_an_import_is_a_run_folder_that_verifies(tmp_path):
     assert [unit.unit for unit in read_units(path)] == ["trial", "criterion", "criterion", "criterion"]
     artifacts = path / "artifacts" / "real-estate__lease-review" / "trial-1"
     kept = sorted(p.relative_to(artifacts).as_posix() for p in artifacts.rglob("*") if p.is_file())
-    assert kept == ["lab/config.json", "lab/metrics.json", "lab/scores.json", "output/memo.md", "transcript.jsonl"]
+    assert kept == [
+        "deliverables/memo.md",
+        "lab/config.json",
+        "lab/metrics.json",
+        "lab/scores.json",
+        "transcript.jsonl",
+    ]
     assert (artifacts / "lab" / "scores.json").read_bytes() == (folder / "scores.json").read_bytes()
     assert verify(path)["mismatches"] == []
 
@@ -331,7 +341,7 @@ def test_links_in_the_output_are_not_followed(tmp_path):
 @pytest.mark.parametrize("task", ["", "/etc", "a//b", "../b", "a/.", "a\\b"])
 def test_a_task_id_that_is_no_plain_path_is_refused(task):
     with pytest.raises(InputError, match="the task id must be a slash path"):
-        trial_folder(task, 1)
+        trial_artifacts(task, 1)
 
 
 # ---------------------------------------------------------------- export
@@ -415,7 +425,7 @@ def checked(verdict):
 def test_a_run_of_ours_has_every_lab_field_with_labs_meaning(tmp_path):
     results = [("C-001", "pass", checked("pass")), ("C-002", "fail", votes(a="f")), ("C-003", "pass", votes(a="p"))]
     (path,) = export_scores(write_own_run(tmp_path / "run", results), tmp_path / "export")
-    assert path == tmp_path / "export" / "real-estate" / "lease-review" / "trial-2" / "scores.json"
+    assert path == tmp_path / "export" / "real-estate" / "lease-review" / "run" / "trial-2" / "scores.json"
     out = load(path)
     assert list(out) == [*scores(), "evalsuite"]
     assert (out["score"], out["all_pass"], out["n_criteria"], out["n_passed"]) == (0.0, False, 3, 2)

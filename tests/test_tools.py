@@ -218,7 +218,7 @@ def test_an_expression_that_explodes_does_not_stop_the_others(tools, monkeypatch
 
     async def both():
         begin = time.monotonic()
-        evil = asyncio.create_task(tools.search(r"^(([a-z])+.)+[A-Z]([a-z])+9$", "evil.md"))
+        evil = asyncio.create_task(tools.search("(a|aa)+$", "evil.md"))
         await asyncio.sleep(0.2)
         waited = time.monotonic() - begin
         with pytest.raises(ToolError, match="takes too long"):
@@ -330,7 +330,7 @@ def test_a_link_that_bash_made_is_followed_by_no_tool(tools, shell):
     assert refused(tools, "read", "output/loop")
     assert refused(tools, "read", "output/pipe.md")
     assert refused(tools, "write", "output/pipe.md", "x")
-    assert "rubric" not in call(tools, "list_files")
+    assert "output/" not in call(tools, "list_files")
     assert "the answer" not in call(tools, "search", "answer")
     assert secret.read_text() == "the answer"
     assert sorted(path.name for path in folder.iterdir()) == ["documents", "rubric.yaml"]

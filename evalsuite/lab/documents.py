@@ -167,6 +167,7 @@ def _reader(extension: str) -> Callable[[bytes, str, Changes, int], Contents]:
 
 _memo: OrderedDict[str, Contents] = OrderedDict()
 _memo_lock = Lock()
+_save_lock = Lock()
 
 
 def _remembered(data: bytes, digest: str, extension: str, changes: Changes, cache: Path | None) -> Contents:
@@ -203,7 +204,7 @@ def _load(path: Path) -> Contents | None:
 
 def _save(path: Path, contents: Contents) -> None:
     value = {"blocks": [astuple(block) for block in contents.blocks], "notes": contents.notes}
-    with atomic_file(path) as stream:
+    with _save_lock, atomic_file(path) as stream:
         stream.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 

@@ -1,29 +1,32 @@
-"""What a folder of documents says, and which facts of a criterion occur in it: numbers, amounts, dates, names, codes, files."""
+"""What a folder of documents says, and which facts of a criterion occur in it: numbers, dates, names, codes, files."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from evalsuite.lab.documents import SUPPORTED, Extracted, UnreadableError, read
-from evalsuite.lab.grading.deliverables import content_problem
 from evalsuite.lab.grading.values import Quantity, dates, is_amount, normalise, numbers
 from evalsuite.lab.task import DocumentFolder
+from evalsuite.storage import default_cache
 
 FILE = re.compile(r"[\w&()-]+(?:\.[\w&()-]+)*\.(?:docx|doc|xlsx|xls|pptx|pdf|eml|msg|txt|md|csv)\b", re.IGNORECASE)
 CODE = re.compile(r"(?<![\w-])(?:[A-Z]+[A-Z0-9]*-[A-Z0-9-]*\d[\w-]*|\d{3,}(?:-\d{2,})+)(?![\w-])")
+TOKEN = re.compile(r"\w+")
 WORD = re.compile(r"[^\W\d_]+(?:['&-][^\W\d_]+)*")
 NAME = re.compile(r"[A-Z][^\W\d_]*[a-z][^\W\d_]*(?:[ '&-]+(?:(?:of|and|the|de|von|&) )?[A-Z][^\W\d_]*)*")
-SENTENCE_END = re.compile(r"[.:;!?(\"]\s*$|^$")
+SENTENCE_END = re.compile(r"[.!?]['\")]?\s*$|^\s*$")
 ORDINARY = frozenset(
     re.findall(
         r"\w+",
-        """agent analysis answer appendix article associate chapter clause client correctly criterion deliverable draft exhibit
-        fail flags identifies january february march april may june july august september october november december
+        """agent analysis answer appendix article associate chapter clause client correctly criterion deliverable draft
+        exhibit fail flags identifies january february march april may june july august september october november
+        december
         memo memorandum monday tuesday wednesday thursday friday saturday sunday naming not notes output part pass
         provides recommends report response rubric schedule section states table task the title""",
     )
@@ -33,17 +36,16 @@ SMALL = 12
 
 @dataclass
 class Evidence:
-    """The documents' text, normalised and in lower case, with an index of what facts are looked up in."""
+    """The documents' visible text, normalised and in lower case, with an index of its words."""
 
     texts: dict[str, str] = field(default_factory=dict)
-    words: set[str] = field(default_factory=set)
-    values: set[Decimal] = field(default_factory=set)
-    days: set[date] = field(default_factory=set)
+    postings: dict[str, set[str]] = field(default_factory=dict)
+    """Word or run of digits -> names of the documents that hold it."""
     names: set[str] = field(default_factory=set)
+    name_words: set[str] = field(default_factory=set)
     unreadable: dict[str, str] = field(default_factory=dict)
     unsupported: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
-    stubs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -53,32 +55,58 @@ class Evidence:
         for path in folder.entries[0]:
             name = folder.name(path)
             evidence.names.add(name.casefold())
-            evidence._index(name.replace("/", " "))
+            evidence.name_words.update(TOKEN.findall(name.casefold().replace("_", " ")))
             if path.suffix.lower() not in SUPPORTED:
                 evidence.unsupported.append(name)
                 continue
             try:
-                problem = content_problem(path, name)
-                extracted = read(path, name=name)
+                extracted = read(path, name=name, cache=default_cache())
             except UnreadableError as error:
                 if path.stat().st_size:
                     evidence.unreadable[name] = error.message
                 else:
                     evidence.empty.append(name)
                 continue
-            if problem:
-                (evidence.empty if problem == "empty" else evidence.stubs).append(name)
             evidence.notes += extracted.notes
             text = flat(extracted)
-            evidence._index(text)
-            evidence.texts[name] = text.casefold()
+            if not TOKEN.search(text):
+                evidence.empty.append(name)
+            evidence.add(name, text)
         return evidence
 
-    def _index(self, text: str) -> None:
-        self.words.update(match[0].casefold() for match in WORD.finditer(text))
-        for day in dates(text):
-            self.days.update(value for value in (day.value, day.other) if value)
-        self.values.update(abs(number.value) for number in numbers(text))
+    @classmethod
+    def in_text(cls, text: str) -> Evidence:
+        """Evidence in a text that is no document: the instructions."""
+        evidence = cls()
+        evidence.add("", normalise(text))
+        return evidence
+
+    def add(self, name: str, text: str) -> None:
+        """Take in a document's normalised text."""
+        self.texts[name] = text.casefold()
+        for token in set(TOKEN.findall(self.texts[name])):
+            self.postings.setdefault(token, set()).add(name)
+
+    @cached_property
+    def figures(self) -> tuple[set[Decimal], set[date]]:
+        """(absolute values of all numbers, all dates): slow to gather, so asked only for what is not there verbatim."""
+        values: set[Decimal] = set()
+        days: set[date] = set()
+        for text in self.texts.values():
+            values.update(abs(number.value) for number in numbers(text))
+            days.update(value for day in dates(text) for value in (day.value, day.other) if value)
+        return values, days
+
+    def has_word(self, word: str) -> bool:
+        """Whether a lower-case word occurs in a text or a file name, itself or as plural or possessive."""
+        tokens = TOKEN.findall(word.removesuffix("'s"))
+        return all(
+            any(
+                form in self.postings or form in self.name_words
+                for form in (token, token.removesuffix("s"), token + "s")
+            )
+            for token in tokens
+        )
 
     def files(self, wanted: str) -> list[str]:
         """The documents of a name, given with or without folders; a name with spaces may be given by its end."""
@@ -86,8 +114,13 @@ class Evidence:
         return [known for known in self.names if known == name or re.search(rf"(?:^|[/ ]){re.escape(name)}$", known)]
 
     def holding(self, phrase: str) -> list[str]:
-        """The documents in which a normalised lower-case phrase occurs."""
-        return [name for name, text in self.texts.items() if phrase in text]
+        """The documents in which a normalised lower-case phrase occurs, on word boundaries."""
+        tokens = set(TOKEN.findall(phrase))
+        places = (
+            set.intersection(*(self.postings.get(token, set()) for token in tokens)) if tokens else self.texts.keys()
+        )
+        whole = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w|[.,]\d)")
+        return sorted(name for name in places if whole.search(self.texts[name]))
 
 
 @dataclass(frozen=True)
@@ -105,15 +138,20 @@ class Facts:
     def of(cls, title: str, match_criteria: str) -> Facts:
         """Names only from `match_criteria`: titles have capitals for other reasons."""
         body = normalise(match_criteria)
-        text = f"{normalise(title)}\n{body}"
-        plain = FILE.sub(" ", CODE.sub(" ", text))
+        text = FILE.sub(" ", f"{normalise(title)}\n{body}")
+        found = dates(text)
+        rest = text
+        for day in found:
+            rest = rest[: day.start] + " " * (day.end - day.start) + rest[day.end :]
+        codes = tuple(dict.fromkeys(CODE.findall(rest)))
+        rest = CODE.sub(lambda match: " " * len(match[0]), rest)
         return cls(
-            numbers=tuple(number for number in numbers(plain) if telling(number)),
-            dates=tuple((day.value, day.other, plain[day.start : day.end]) for day in dates(plain)),
+            numbers=tuple(number for number in numbers(rest) if telling(number)),
+            dates=tuple((day.value, day.other, text[day.start : day.end]) for day in found),
             names=tuple(dict.fromkeys(proper_names(FILE.sub(" ", body)))),
-            codes=tuple(dict.fromkeys(CODE.findall(FILE.sub(" ", text)))),
-            files=tuple(dict.fromkeys(FILE.findall(text))),
-            text=plain,
+            codes=codes,
+            files=tuple(dict.fromkeys(FILE.findall(f"{title}\n{match_criteria}"))),
+            text=rest,
         )
 
     @property
@@ -123,41 +161,39 @@ class Facts:
     def missing(self, evidence: Evidence, instructions: Evidence) -> list[str]:
         """The facts that occur neither in the documents nor in the instructions, as the criterion writes them."""
         both = (evidence, instructions)
-        lost = [
-            self.text[number.start : number.end].strip()
-            for number in self.numbers
-            if not any(value in place.values for place in both for value in readings(number))
-        ]
-        lost += [
-            text
-            for value, other, text in self.dates
-            if not any(day in place.days for place in both for day in (value, other) if day)
-        ]
+        return list(dict.fromkeys(self._figures(both) + self._names(both)))
+
+    def missing_names(self, evidence: Evidence, instructions: Evidence) -> list[str]:
+        """The same without numbers and dates, which may be worked out from what the documents say."""
+        return list(dict.fromkeys(self._names((evidence, instructions))))
+
+    def _figures(self, both: tuple[Evidence, ...]) -> list[str]:
+        lost = []
+        for number in self.numbers:
+            text = self.text[number.start : number.end].strip()
+            values = set(readings(number))
+            if not any(place.holding(text.casefold()) or values & place.figures[0] for place in both):
+                lost.append(text)
+        for value, other, text in self.dates:
+            if not any(place.holding(text.casefold()) or {value, other} & place.figures[1] for place in both):
+                lost.append(text)
+        return lost
+
+    def _names(self, both: tuple[Evidence, ...]) -> list[str]:
+        lost = []
         for name in self.names:
             parts = [word.casefold() for word in WORD.findall(name) if len(word) > 2 and word[0].isupper()]
-            if any(not any(_occurs(part, place.words) for place in both) for part in parts):
+            if not all(any(place.has_word(part) for place in both) for part in parts):
                 lost.append(name)
-        lost += [
-            code
-            for code in self.codes
-            if not any(place.holding(code.casefold()) for place in both)
-            and not any(code.casefold() in known for known in evidence.names)
-        ]
-        return list(dict.fromkeys(lost))
+        for code in map(str.casefold, self.codes):
+            if not any(place.holding(code) or any(code in name for name in place.names) for place in both):
+                lost.append(next(written for written in self.codes if written.casefold() == code))
+        return lost
 
 
 def flat(extracted: Extracted) -> str:
     """The visible text of a document, normalised, without anchors."""
     return normalise("\n".join(" ".join(block.cells) if block.cells else block.text for block in extracted.visible()))
-
-
-def text_evidence(text: str) -> Evidence:
-    """Evidence in a text that is no document: the instructions."""
-    evidence = Evidence()
-    plain = normalise(text)
-    evidence._index(plain)
-    evidence.texts[""] = plain.casefold()
-    return evidence
 
 
 def telling(number: Quantity) -> bool:
@@ -190,13 +226,6 @@ def proper_names(text: str) -> Iterator[str]:
         name = " ".join(words)
         if len(name) > 2 and not name.isupper():
             yield name.removesuffix("'s")
-
-
-def _occurs(word: str, words: Iterable[str] | set[str]) -> bool:
-    """The word itself, or its possessive, plural or hyphenated parts."""
-    known = words if isinstance(words, set) else set(words)
-    forms = {word, word.removesuffix("'s"), word + "'s", word.removesuffix("s"), word + "s"}
-    return bool(forms & known) or ("-" in word and all(part in known for part in word.split("-")))
 
 
 def stem_words(name: str) -> str:

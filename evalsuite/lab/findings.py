@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 Severity = Literal["error", "warning"]
 
@@ -16,9 +16,6 @@ class Finding:
     severity: Severity
     where: str
     message: str
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def listed(names: list[str], limit: int = 6) -> str:

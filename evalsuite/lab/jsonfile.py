@@ -13,7 +13,7 @@ from evalsuite.errors import InputError, at, shown
 def read_object(path: Path) -> tuple[dict[str, Any], str]:
     """(the object, sha256 of the file's bytes). A BOM is accepted.
 
-    Raises InputError for anything but one UTF-8 JSON object: NUL bytes, a key twice in one object, NaN, half surrogate pairs.
+    Raises InputError for anything but one UTF-8 JSON object: NUL bytes, a key twice, NaN, half surrogate pairs.
     """
     try:
         raw = path.read_bytes()

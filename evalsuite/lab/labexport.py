@@ -1,4 +1,4 @@
-"""Our run folders out as LAB's score files, every LAB field with LAB's meaning; what is ours stands under `evalsuite`."""
+"""Our run folders out as LAB's score files: every LAB field with LAB's meaning, what is ours under `evalsuite`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DETERMINISTIC = "deterministic"
 """The judge_model of a run in which no judge was asked: checks and missing deliverables decided everything."""
 
 
-def trial_folder(task: str, trial: int) -> str:
-    """Where a trial's artifacts lie below artifacts/. Raises InputError for a task id that is no slash path of plain names."""
+def trial_artifacts(task: str, trial: int) -> str:
+    """Where a trial's artifacts lie below artifacts/. Raises InputError if the task id is no path of plain names."""
     parts = task.split("/")
     if not task or any(part in ("", ".", "..") or re.search(r"[\\\0]", part) for part in parts):
         raise InputError(f"the task id must be a slash path like area/task; found {shown(task)}")
@@ -26,11 +26,11 @@ def trial_folder(task: str, trial: int) -> str:
 
 
 def export_scores(run_folder: Path, to: Path, *, allow_errors: bool = False) -> list[Path]:
-    """Write the score files of every trial below `to`/<task>/trial-<n>/ and return their paths.
+    """Write the score files of every trial below `to`/<task>/<run>/trial-<n>/ and return their paths.
 
-    One judge: scores.json. Several: scores_<judge>.json each, and scores_dual.json with the means over them. What was imported
-    from LAB and not graded again comes out as it came in. LAB's files cannot say that a criterion was not graded: raises
-    RunError where there are errors, unless `allow_errors`, when all_pass and score are null and evalsuite.n_errors counts them.
+    One judge: scores.json. Several: scores_<judge>.json each, and scores_dual.json with the means over them. What was
+    imported from LAB comes out as it came in. LAB's files cannot say that a criterion was not graded: raises RunError
+    where there are errors, unless `allow_errors`; all_pass and score are then null, evalsuite.n_errors counts them.
     """
     manifest = read_manifest(run_folder)
     if manifest.kind != "lab":
@@ -59,6 +59,8 @@ def _refuse(
 ) -> None:
     errors = sum(result.verdict == "error" for results in graded.values() for result in results)
     ungraded = trials.keys() - graded.keys()
+    plan = manifest.plan.get("tasks") or {}
+    errors += sum(max(0, plan.get(task, 0) - len(results)) for (task, _), results in graded.items())
     problem = ""
     if errors or ungraded:
         problem = f"{errors} criteria and {len(ungraded)} whole trials were not graded"
@@ -78,10 +80,11 @@ class _Trial:
     ) -> None:
         self.manifest, self.trial, self.results = manifest, trial, results
         self.task, self.number = results[0].task, results[0].trial
-        self.originals = run_folder / "artifacts" / trial_folder(self.task, self.number) / "lab"
+        self.run = run_folder.resolve().name
+        self.originals = run_folder / "artifacts" / trial_artifacts(self.task, self.number) / "lab"
 
     def write(self, to: Path) -> list[Path]:
-        folder = to.joinpath(*self.task.split("/"), f"trial-{self.number}")
+        folder = to.joinpath(*self.task.split("/"), self.run, f"trial-{self.number}")
         votes = [vote for result in self.results for vote in result.votes if asked(vote)]
         judges = list(dict.fromkeys(vote.judge for vote in votes)) or [DETERMINISTIC]
         panel = [self._scores(judge, alone=len(judges) == 1) for judge in judges]
@@ -111,7 +114,7 @@ class _Trial:
         return {**value, "evalsuite": self._ours(scores)}
 
     def _original(self, scores: Scores) -> dict[str, Any] | None:
-        """The file this judge's verdicts were imported from, unless they changed since; missing LAB fields are filled in."""
+        """The file that this judge's verdicts came from, unless they changed since; missing LAB fields are filled in."""
         wanted = {result.id: result.verdict for result in scores.results}
         for data, path, judge in self._candidates():
             read = parse_scores(data, path, judge)

@@ -1,4 +1,4 @@
-"""LAB's run folders in: config.json, metrics.json, transcript.jsonl, output/ and score files become a run folder of ours."""
+"""LAB's run folders in: config, metrics, transcript, output and score files become a run folder of ours."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import Any
 
 from evalsuite.errors import InputError, shown
 from evalsuite.lab.jsonfile import read_object
-from evalsuite.lab.labexport import export_scores, trial_folder
+from evalsuite.lab.labexport import export_scores, trial_artifacts
 from evalsuite.lab.labscores import Scores, check_dual, is_number, parse_scores
 from evalsuite.records import CriterionResult, Manifest, StopReason, Suite, TrialResult, Unit, Vote
 from evalsuite.storage import RunWriter, identity, read_manifest, sha256_file, sha256_json, slug
 from evalsuite.summary import protocol_id, write_summary
 
-__all__ = ["LabRun", "export_scores", "import_run", "read_lab_run", "trial_folder"]
+__all__ = ["LabRun", "export_scores", "import_run", "read_lab_run", "trial_artifacts"]
 
 DUAL = "scores_dual.json"
 SINGLE = "scores.json"
@@ -70,7 +70,7 @@ class _Folder:
 def read_lab_run(folder: Path) -> LabRun:
     """Read a LAB run folder. Only a score file is required; everything else says more where it is there.
 
-    With scores_dual.json the judges are its two; else scores.json counts; else every scores_<judge>.json does. A criterion
+    With scores_dual.json its judges count; else scores.json does; else every scores_<judge>.json does. A criterion
     passes when all judges pass it. Raises InputError for files that contradict themselves or one another.
     """
     if not folder.is_dir():
@@ -84,7 +84,7 @@ def read_lab_run(folder: Path) -> LabRun:
     task = _agreed("task", sources, folder)
     if not task:
         raise InputError("no task is named in the score files, config.json or metrics.json", where=str(folder))
-    trial_folder(task, 1)
+    trial_artifacts(task, 1)
     models = [str(data["model"]) for data in (found.config, found.metrics) if data.get("model")]
     if len({name.split("/")[-1] for name in models}) > 1:
         found.notes.append(f"config.json has the model {models[0]}, metrics.json has {models[1]}")
@@ -103,7 +103,7 @@ def read_lab_run(folder: Path) -> LabRun:
 
 
 def import_run(folder: Path, out: Path) -> Path:
-    """Write a LAB run folder as one of ours below `out` and return it. A finished import of the same bytes is returned as it is."""
+    """Write a LAB run folder as one of ours below `out`; return it. A finished import of the same bytes is kept."""
     run = read_lab_run(folder)
     keep = {name: sha256_file(folder / name) for name in run.files}
     manifest = _manifest(run, sha256_json({"files": keep, "output": run.trial.output}))
@@ -112,10 +112,10 @@ def import_run(folder: Path, out: Path) -> Path:
     path = out / manifest.run_id
     if (path / "run.json").exists() and read_manifest(path).status == "complete":
         return path
-    artifacts = path / "artifacts" / trial_folder(run.task, 1)
+    artifacts = path / "artifacts" / trial_artifacts(run.task, 1)
     writer = RunWriter(path, manifest)
     for name in run.trial.output:
-        _copy(folder / "output" / name, artifacts / "output" / name)
+        _copy(folder / "output" / name, artifacts / "deliverables" / name)
     for name in run.files:
         _copy(folder / name, artifacts / "lab" / name)
     if (folder / "transcript.jsonl").is_file():
@@ -150,6 +150,7 @@ def _manifest(run: LabRun, source: str) -> Manifest:
             "facts": {"started_at": run.config.get("started_at")},
         },
         protocol={**protocol, "id": protocol_id(protocol)},
+        plan={"trials": 1, "tasks": {run.task: len(run.criteria)}},
         usage={"tokens": run.trial.tokens, "seconds": run.trial.seconds, "cost": "unknown"},
         notes=[*run.notes, "imported from a LAB run folder: verdicts are its judges', nothing was graded again"],
     )
@@ -172,17 +173,12 @@ def _read(folder: Path) -> _Folder:
     single = scored.pop(SINGLE, None)
     others = {name: name.removeprefix("scores_").removesuffix(".json") for name in scored}
     if dual is not None:
-        found.panel = _panel(
-            dual, [parse_scores(scored[name], folder / name, judge) for name, judge in others.items()], folder
-        )
+        found.panel = _panel(dual, [parse_scores(scored[name], folder / name, others[name]) for name in others], folder)
         uncounted = [SINGLE] if single else []
     elif single is not None:
         found.panel, uncounted = [parse_scores(single, folder / SINGLE)], list(scored)
     else:
-        found.panel, uncounted = (
-            [parse_scores(scored[name], folder / name, judge) for name, judge in others.items()],
-            [],
-        )
+        found.panel, uncounted = [parse_scores(scored[name], folder / name, others[name]) for name in others], []
     if not found.panel:
         raise InputError(f"holds no {SINGLE}, scores_<judge>.json or {DUAL}: it was not graded", where=str(folder))
     if uncounted:
@@ -201,13 +197,16 @@ def _panel(dual: dict[str, Any], files: Sequence[Scores], folder: Path) -> list[
     if not isinstance(parts, dict):
         raise InputError(f"per_judge must map judges to scores; found {shown(parts)}", where=where)
     by_judge = {scores.judge: scores for scores in files}
+    judges = dual.get("judges") or list(parts) or list(by_judge)
+    if not isinstance(judges, list) or not all(isinstance(judge, str) for judge in judges):
+        raise InputError(f"judges must be a list of names; found {shown(judges)}", where=where)
     panel = []
-    for judge in dual.get("judges") or list(parts) or list(by_judge):
+    for judge in judges:
         inside = parts.get(judge)
         if judge in by_judge:
             panel.append(by_judge[judge])
         elif isinstance(inside, dict) and inside.get("criteria_results"):
-            panel.append(parse_scores(inside, folder / DUAL, str(judge)))
+            panel.append(parse_scores(inside, folder / DUAL, judge))
         else:
             raise InputError(f"names the judge {judge!r}, but scores_{judge}.json is missing", where=where)
     check_dual(dual, panel, folder / DUAL)
@@ -278,12 +277,14 @@ def _trial(task: str, found: _Folder) -> TrialResult:
         stop = "done"
         found.notes.append("why the agent stopped is not recorded")
     output = _output(found)
-    cost = found.panel[0].data.get("cost")
-    figures = {**(cost if isinstance(cost, dict) else {}), **metrics}
-    read = metrics.get("documents_read_list") or []
+    parts = [found.panel[0].data.get(key) for key in ("doc_coverage", "cost")]
+    figures: dict[str, Any] = {}
+    for part in (*parts, metrics):
+        figures |= part if isinstance(part, dict) else {}
+    read = figures.get("documents_read_list") or []
     if not isinstance(read, list):
         raise InputError(f"documents_read_list must be a list; found {shown(read)}", where=where)
-    skipped = metrics.get("documents_skipped_list")
+    skipped = figures.get("documents_skipped_list")
     return TrialResult(
         task=task,
         trial=1,
@@ -295,7 +296,7 @@ def _trial(task: str, found: _Folder) -> TrialResult:
             "input": int(_count(figures, "input_tokens", where)),
             "output": int(_count(figures, "output_tokens", where)),
         },
-        documents_total=int(_count(metrics, "total_documents", where)),
+        documents_total=int(_count(figures, "total_documents", where)),
         documents_read=[str(name) for name in read],
         tool_calls=transcript.tools
         or {tool: int(metrics[key]) for key, tool in METRIC_TOOLS.items() if metrics.get(key)},

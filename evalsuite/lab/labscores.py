@@ -1,4 +1,4 @@
-"""LAB's score files: what one judge said about a run (scores.json, scores_<judge>.json), and what two said (scores_dual.json)."""
+"""LAB's score files: what one judge said (scores.json, scores_<judge>.json), and what two said (scores_dual.json)."""
 
 from __future__ import annotations
 
@@ -115,14 +115,22 @@ def _check(scores: Scores, where: str) -> None:
     all_pass = data.get("all_pass")
     if all_pass is not None and all_pass != (passed == total):
         wrong.append(f"all_pass is {shown(all_pass)}")
-    score, best = data.get("score"), data.get("max_score", 1.0)
-    if score is not None and not (is_number(score) and is_number(best) and (score >= best) == (passed == total)):
+    score: Any = data.get("score")
+    best: Any = data.get("max_score")
+    if best is None and is_number(score) and score <= 1:
+        best = 1.0
+    if score is not None and best is not None and not _scale_agrees(score, best, passed == total):
         wrong.append(f"score is {shown(score)} of {shown(best)}")
     text = SUMMARY.match(str(data.get("summary") or ""))
     if text and (int(text[1]), int(text[2])) != (passed, total):
         wrong.append(f"summary says {shown(data['summary'])}")
     if wrong:
         raise InputError(f"contradicts itself: {', '.join(wrong)}, but {told}", where=where)
+
+
+def _scale_agrees(score: Any, best: Any, full: bool) -> bool:
+    """Whether the score is the best one just when every criterion passed; a share of passes is as good as 0 or 1."""
+    return is_number(score) and is_number(best) and (score >= best) == full
 
 
 def is_number(value: Any) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from evalsuite.lab.evidence import Evidence, Facts, stem_words, text_evidence
+from evalsuite.lab.evidence import Evidence, Facts, stem_words
 from evalsuite.lab.findings import Finding, listed
 from evalsuite.lab.grading.values import normalise
 from evalsuite.lab.task import Criterion, Task
@@ -18,13 +18,18 @@ from evalsuite.lab.twins import check_twins
 __all__ = ["Finding", "lint"]
 
 REFUSAL = re.compile(
-    r"\bi(?:'m sorry,? but i| am sorry,? but i)?,? (?:can't|cannot|can not|won't|am unable to|'m unable to|am not able to|'m not able to) "
-    r"(?:\w+ ){0,2}?(?:help|assist|create|generate|produce|write|draft|fulfil|fulfill|complete th|comply with th|provide th)"
-    r"|\bas an (?:ai|artificial intelligence)\b(?: language)?(?: model| assistant)?"
+    r"\bi(?: can't| cannot| can not| won't| will not|(?:'m| am) (?:unable|not able) to) (?:\w+ ){0,2}?"
+    r"(?:help|assist|create|generate|produce|write|draft|fulfill?|complete th|comply with th|provide th)"
 )
+MODEL = re.compile(r"\bas an ai (?:language )?(?:model|assistant)\b")
 PLACEHOLDER = re.compile(
     r"lorem ipsum|\[(?:insert|add|todo|tbd|placeholder|your|company name|date)\b[^\]]*\]|\{\{[^}]*\}\}"
 )
+STUB = re.compile(
+    r"^\W*(?:todo|tbd|tbc|placeholder|coming soon|to be (?:completed|drafted|written|added|provided|inserted))\b"
+    r"|lorem ipsum|\b(?:content|text) goes here\b|^\W*\[[^\]]*\]\W*$"
+)
+STUB_WORDS = 40
 RUBRIC_NAME = re.compile(
     r"(?:^|/)(?:rubric|eval|evals|grading|scores?|answer[-_ ]?key|task)[^/]*\.(?:json|jsonl|ya?ml)$"
 )
@@ -70,10 +75,10 @@ def _documents(task: Task, evidence: Evidence) -> Iterator[Finding]:
     for note in evidence.notes:
         yield Finding("unread-part", "warning", f"{task.id} documents", note)
     for name, text in evidence.texts.items():
-        refusal = REFUSAL.search(text, 0, 600) or re.search(r"\bas an ai (?:language )?(?:model|assistant)\b", text)
+        refusal = REFUSAL.search(text, 0, 600) or MODEL.search(text)
         if refusal:
             yield Finding("refusal", "error", where(name), f"is a model's refusal: {_excerpt(text, refusal.start())}")
-        elif name in evidence.stubs:
+        elif len(text.split()) < STUB_WORDS and STUB.search(text):
             yield Finding("placeholder", "error", where(name), f"is a placeholder: {_excerpt(text, 0)}")
         elif found := PLACEHOLDER.search(text):
             yield Finding("placeholder", "warning", where(name), f"placeholder text: {_excerpt(text, found.start())}")
@@ -99,15 +104,19 @@ def _leaks(task: Task, evidence: Evidence) -> Iterator[Finding]:
 
 
 def _facts(task: Task, evidence: Evidence) -> Iterator[Finding]:
-    """Facts of criteria that no document has. Nothing is said where there are no documents: that is an error of its own."""
+    """Facts of criteria that no document has. Nothing is said where there are no documents: that is its own error.
+
+    What makes a criterion FAIL is left out (wrong answers stand there), and so are the figures of a criterion for which
+    rubric.yaml quotes its grounds: they may be worked out from those.
+    """
     if not evidence.texts:
         return
-    instructions = text_evidence(f"{task.title}\n{task.instructions}")
+    instructions = Evidence.in_text(f"{task.title}\n{task.instructions}")
     strange = []
     telling = 0
     for criterion in task.criteria:
         where = f"{task.id} {criterion.id}"
-        facts = Facts.of(criterion.title, criterion.match_criteria)
+        facts = Facts.of(criterion.title, _pass_part(criterion))
         known = {name.casefold() for name in (*task.deliverables, *criterion.deliverables)}
         cited = dict.fromkeys((*facts.files, *criterion.sources, *(quote["file"] for quote in criterion.quotes)))
         for name in cited:
@@ -115,16 +124,18 @@ def _facts(task: Task, evidence: Evidence) -> Iterator[Finding]:
             if not mentioned and not evidence.files(name):
                 yield Finding("absent-document", "error", where, f"cites {name}, which is not among the documents")
         missing = facts.missing(evidence, instructions)
+        if facts.count and len(missing) >= facts.count and not criterion.quotes:
+            strange.append(criterion.id)
         telling += bool(facts.count)
+        if criterion.quotes:
+            missing = facts.missing_names(evidence, instructions)
         if missing:
             yield Finding(
                 "fact-not-found", "warning", where, f"not found in any document or the instructions: {listed(missing)}"
             )
-        if facts.count and len(missing) >= facts.count:
-            strange.append(criterion.id)
     if len(strange) >= MISMATCH_COUNT and len(strange) >= MISMATCH_SHARE * telling:
-        message = f"{len(strange)} of the {telling} criteria that state facts have none found in the documents: {listed(strange)}"
-        yield Finding("wrong-documents", "error", task.id, f"the rubric seems to be for other documents: {message}")
+        told = f"no document has a fact of {len(strange)} of the {telling} criteria that state facts: {listed(strange)}"
+        yield Finding("wrong-documents", "error", task.id, f"the rubric seems to be for other documents: {told}")
 
 
 def _deliverables(task: Task) -> Iterator[Finding]:
@@ -184,15 +195,15 @@ def _wording(task: Task) -> Iterator[Finding]:
         if criterion.contested:
             yield Finding("contested", "warning", f"{task.id} {criterion.id}", f"is contested: {criterion.contested}")
     if formless:
-        message = f"{len(formless)} of {len(task.criteria)} criteria do not say when to PASS and when to FAIL: {listed(formless)}"
-        yield Finding("no-pass-fail", "warning", task.id, message)
+        message = f"{len(formless)} of {len(task.criteria)} criteria do not say when to PASS and when to FAIL"
+        yield Finding("no-pass-fail", "warning", task.id, f"{message}: {listed(formless)}")
     for note in task.notes:
         if "weight" in note:
             yield Finding("weight-ignored", "warning", task.id, note)
 
 
 def _pass_part(criterion: Criterion) -> str:
-    return re.split(r"\bFAIL\b", criterion.match_criteria)[0]
+    return re.split(r"\bFAIL\b", criterion.match_criteria)[0].strip() or criterion.match_criteria
 
 
 def _quotes(task: Task, evidence: Evidence) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ class Entry:
 
 
 def read_rubric(path: Path, ids: Collection[str]) -> dict[str, Entry]:
-    """{criterion id: entry}. Raises InputError that lists every problem: unknown ids and keys, wrong types, invalid checks."""
+    """{criterion id: entry}. Raises InputError listing every problem: unknown ids, keys, types, invalid checks."""
     top = _mapping(path)
     problems = [f"key {key!r} is not known (known: criteria)" for key in top if key != "criteria"]
     criteria = top.get("criteria")
@@ -47,7 +47,7 @@ def read_rubric(path: Path, ids: Collection[str]) -> dict[str, Entry]:
 
 
 def read_contested(path: Path, ids: Collection[str]) -> dict[str, str]:
-    """{criterion id: why it is arguable}, from a mapping at the top or under `criteria`. Raises InputError listing every problem."""
+    """{criterion id: why it is arguable}, from a mapping at the top or under `criteria`. Raises InputError."""
     top = _mapping(path)
     inner = top.get("criteria", top) if len(top) == 1 else top
     if not isinstance(inner, dict):
@@ -117,6 +117,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} appears twice", problem_mark=key.start_mark)
             seen.add(key.value)

@@ -26,7 +26,7 @@ FILE_NAME = re.compile(r"\S(.*\S)?\.[A-Za-z0-9]{1,8}")
 
 @dataclass(frozen=True)
 class Criterion:
-    """One line of a rubric. `check`, `critical`, `quotes` and `notes` come from rubric.yaml, `contested` from contested.yaml."""
+    """One line of a rubric. check, critical, quotes and notes come from rubric.yaml, contested from contested.yaml."""
 
     id: str
     title: str
@@ -251,7 +251,7 @@ def _deliverables(value: Any, key: str, problems: list[str]) -> tuple[tuple[str,
 
 
 def _documents(value: Any, folder: Path, root: Path, problems: list[str]) -> Path:
-    """documents/, or docs_dir: relative to the task, within the folder that holds the tasks root, not around the task."""
+    """documents/, or docs_dir: relative to the task, within the folder that holds the tasks root, not around it."""
     value = "documents" if value is None else value
     if not isinstance(value, str) or not value.strip() or PurePosixPath(value).is_absolute():
         problems.append(f"docs_dir must be a relative path; found {shown(value)}")

@@ -31,8 +31,8 @@ def tasks_root(path: Path) -> Path:
 def find_tasks(paths: Sequence[str | Path]) -> dict[str, tuple[Path, Path]]:
     """{task id: (folder, root)} of every task below the paths, sorted by id.
 
-    A path is a task folder, an area, a task root, or a checkout with a `tasks/` folder, of which only that is read. Links to
-    folders are followed, each target once. Raises InputError where there is no task, or two have the same id.
+    A path is a task folder, an area, a task root, or a checkout with a `tasks/` folder, of which only that is read.
+    Links to folders are followed, each target once. Raises InputError where there is no task, or two have the same id.
     """
     found: dict[str, tuple[Path, Path]] = {}
     seen: set[str] = set()
@@ -54,7 +54,7 @@ def find_tasks(paths: Sequence[str | Path]) -> dict[str, tuple[Path, Path]]:
 
 
 def choose(ids: Iterable[str], select: str | None) -> list[str]:
-    """The ids that a selection names: "all", an area or any other leading part of the path, an exact id, or a comma list.
+    """The ids that a selection names: "all", an area or another leading part of the path, an exact id, a comma list.
 
     Raises UsageError with near names for a part that names nothing.
     """
@@ -104,7 +104,7 @@ def _top(path: Path) -> Path:
 
 
 def _task_folders(top: Path, seen: set[str]) -> list[Path]:
-    """Folders with a task.json at or below `top`, real folders before links; `seen` holds the real paths walked so far."""
+    """Folders with a task.json at or below `top`, real ones before links; `seen` holds the real paths walked so far."""
     found: list[Path] = []
     real, links = [top], list[Path]()
     while real or links:

@@ -14,7 +14,7 @@ from evalsuite.lab.task import Criterion, Task
 
 
 def check_twins(task: Task) -> Iterator[Finding]:
-    """Findings about reference/ and corrupted/. A twin holds only the deliverables it alters; the rest is the reference's."""
+    """Findings about reference/ and corrupted/. A twin holds what it alters; the rest is the reference's."""
     checked = {criterion.id: criterion for criterion in task.criteria if criterion.check is not None}
     if not checked:
         return
@@ -43,7 +43,7 @@ def check_twins(task: Task) -> Iterator[Finding]:
 
 
 def failing(task: Task, folders: Sequence[Path]) -> dict[str, str]:
-    """{criterion id: why} of the checks that do not pass on the deliverables in `folders`; an earlier folder hides a later one."""
+    """{criterion id: why} of the checks that fail on what is in `folders`; an earlier folder hides a later one."""
     failed = {}
     for criterion in task.criteria:
         if criterion.check is None:

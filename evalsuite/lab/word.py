@@ -95,7 +95,8 @@ class _Writer:
         self.first_in_item = False
         paragraph = self.document.add_paragraph(style=f"List {'Bullet' if kind == 'bullet' else 'Number'}{suffix}")
         if numbering:
-            properties = paragraph._p.get_or_add_pPr().get_or_add_numPr()
+            properties: Any = paragraph._p.get_or_add_pPr()
+            properties = properties.get_or_add_numPr()
             properties.get_or_add_ilvl().val = 0
             properties.get_or_add_numId().val = numbering
         return paragraph

@@ -124,8 +124,15 @@ def regular_files(folder: Path) -> Iterator[str]:
                 name = f"{below}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(f"{name}/")
-                elif entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(real)):
+                elif entry.is_file(follow_symlinks=False) or (entry.is_symlink() and _leads_to_file(entry, real)):
                     yield name
+
+
+def _leads_to_file(entry: os.DirEntry[str], folder: Path) -> bool:
+    try:
+        return entry.is_file() and Path(entry.path).resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):  # a link that leads in a circle
+        return False
 
 
 def _check(documents: Path) -> bool:
@@ -136,9 +143,10 @@ def _check(documents: Path) -> bool:
         with os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 if entry.is_symlink():
-                    target = Path(entry.path).resolve()
-                    if not target.is_relative_to(documents) or not target.exists():
-                        raise InputError("is a symlink that leaves the documents folder", where=entry.path)
+                    if not _leads_to_file(entry, documents):
+                        raise InputError(
+                            "is a symlink that leads to no file inside the documents folder", where=entry.path
+                        )
                     continue
                 mode = entry.stat(follow_symlinks=False).st_mode
                 if stat.S_ISDIR(mode):

@@ -160,20 +160,25 @@ def _lab_tasks(summary: LabSummary) -> Table:
         by_task.setdefault(trial.task, []).append(trial)
     for task in summary.tasks:
         trials = by_task.get(task.task, [])
-        passed, total = sum(t.n_passed for t in trials), task.n_criteria * (len(trials) + task.missing_trials)
+        n_trials = len(trials) + task.missing_trials
+        problems = [f"{VERDICTS['error'][0]} trial {trial.trial}: {trial.problem}" for trial in trials if trial.problem]
         table.add_row(
             Text(task.task),
-            f"{sum(t.all_pass is True for t in trials)}/{len(trials) + task.missing_trials}",
-            f"{passed}/{total}",
-            _not_passed(task, [f"! trial {trial.trial}: {trial.problem}" for trial in trials if trial.problem]),
+            f"{sum(trial.all_pass is True for trial in trials)}/{n_trials}",
+            f"{sum(trial.n_passed for trial in trials)}/{task.n_criteria * n_trials}",
+            _not_passed(task, n_trials, problems),
         )
     return table
 
 
-def _not_passed(task: TaskNumbers, problems: list[str]) -> Text:
+def _not_passed(task: TaskNumbers, n_trials: int, problems: list[str]) -> Text:
     if task.missing_trials:
         problems.append(f"! {count(task.missing_trials, 'trial')} never worked")
-    shown = [f"{VERDICTS['error' if c['errors'] else 'fail']} {c['id']} {c['title']}" for c in task.failing[:FAILING]]
+    shown = []
+    for entry in task.failing[:FAILING]:
+        word = VERDICTS["error" if entry["errors"] else "fail"]
+        times = f" ({entry['errors'] or entry['failed']} of {n_trials} trials)" if n_trials > 1 else ""
+        shown.append(f"{word} {entry['id']} {entry['title']}{times}")
     more = [f"and {len(task.failing) - FAILING} more"] if len(task.failing) > FAILING else []
     text = Text("\n".join(problems), style="red")
     return Text("\n").join([part for part in (text, *map(Text, shown + more)) if part])

@@ -64,7 +64,7 @@ def build(paths: list[Path], output: Path) -> Page:
     text = template.render(
         groups=ordered,
         headlines=[line for group in ordered for line in _headlines(group)],
-        lab_headlines=[section.summary for group in ordered for section in group if _is_lab(section.summary)],
+        lab_headlines=_lab_headlines(sections),
         failed=[section for section in sections if section.failed],
         headline=HEADLINE,
         verdicts=words.VERDICTS,
@@ -142,8 +142,10 @@ def whisker(value: Interval | Rate, width: int = 220) -> dict[str, Any]:
     return {"mean": 5 + mean * width, "low": 5 + low * width, "high": 5 + high * width, "width": width + 10}
 
 
-def _is_lab(summary: Summary | LabSummary | None) -> bool:
-    return isinstance(summary, LabSummary)
+def _lab_headlines(sections: list[Section]) -> list[LabSummary]:
+    """Those without a headline number first."""
+    found = [section.summary for section in sections if isinstance(section.summary, LabSummary)]
+    return sorted(found, key=lambda summary: summary.all_pass.rate is not None)
 
 
 def lab_tasks(section: Section) -> list[dict[str, Any]]:

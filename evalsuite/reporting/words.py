@@ -10,9 +10,9 @@ VERDICTS = {"pass": "✓ pass", "fail": "✗ fail", "error": "! error"}
 
 
 def rate(value: Rate) -> str:
-    """ "0.369 [0.331, 0.408]", the reason where there is no interval, "-" where there is no rate."""
+    """ "0.369 [0.331, 0.408]", the reason where there is no interval; "withheld", and "-" for a rate of nothing."""
     if value.rate is None:
-        return "-"
+        return "withheld" if value.n else "-"
     if value.low is None or value.high is None:
         return f"{value.rate:.3f} [too few tasks for an interval]"
     return f"{value.rate:.3f} [{value.low:.3f}, {value.high:.3f}]"

@@ -37,10 +37,12 @@ AGENTS: dict[str, tuple[str, str]] = {
 WITH_ARGUMENT = {"replay": "PATH", "command": "CMD"}
 
 
-def accepted() -> list[str]:
-    """How an agent may be written, plug-ins included."""
-    builtin = [f"{name}:{WITH_ARGUMENT[name]}" if name in WITH_ARGUMENT else name for name in AGENTS]
-    return [*builtin, *plugins(), "module:callable"]
+def accepted(written: str = "") -> str:
+    """How an agent may be named, plug-ins included; names like the one written come first."""
+    names = [*AGENTS, *plugins()]
+    near = difflib.get_close_matches(written, names, n=3, cutoff=0.6)
+    forms = [f"{name}:{WITH_ARGUMENT[name]}" if name in WITH_ARGUMENT else name for name in dict.fromkeys(near + names)]
+    return ", ".join([*forms, "module:callable"])
 
 
 def plugins() -> dict[str, EntryPoint]:
@@ -69,9 +71,7 @@ def create(spec: str) -> Agent:
         return _agent(_load(found[spec].load, f"entry point {spec!r}"), spec)
     if name and argument and not name.startswith((".", "/")):
         return _agent(_load(lambda: _attribute(name, argument), spec), spec)
-    near = difflib.get_close_matches(name, [*AGENTS, *found], n=3, cutoff=0.5)
-    forms = sorted(accepted(), key=lambda form: form.partition(":")[0] not in near)
-    raise UsageError(f"{shown(spec)} is not an agent; accepted are {', '.join(forms)}")
+    raise UsageError(f"{shown(spec)} is not an agent; accepted are {accepted(name)}")
 
 
 def _builtin(name: str, argument: str, written: bool) -> Agent:
@@ -96,7 +96,7 @@ def _load(load: Callable[[], Any], what: str) -> Any:
     try:
         return load()
     except Exception as error:  # somebody else's code
-        near = f"; accepted are {', '.join(accepted())}" if isinstance(error, ModuleNotFoundError) else ""
+        near = f"; accepted are {accepted(what.partition(':')[0])}" if isinstance(error, ModuleNotFoundError) else ""
         raise UsageError(f"{what} cannot be imported: {type(error).__name__}: {error}{near}") from error
 
 

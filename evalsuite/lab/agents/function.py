@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.lab.agents.base import Assignment, Ending
+from evalsuite.models import BudgetError
 from evalsuite.storage import sha256_file
 
 
@@ -19,15 +20,16 @@ class FunctionAgent:
     """A sync or async function of an Assignment that leaves the deliverables in `assignment.workspace.output`.
 
     It returns None or a closing remark (both: done) or an Ending. A sync function runs in a thread, so that the time limit
-    ends the trial; the thread itself cannot be stopped, but nothing waits for it.
+    ends the trial; the thread itself cannot be stopped, but nothing waits for it. A function that has the attribute
+    `needs_model` finds the model in `assignment.model`.
     """
 
     privileged = False
-    needs_model = False
 
     def __init__(self, function: Callable[[Assignment], Any], name: str) -> None:
         self.function = function
         self.name = name
+        self.needs_model = bool(getattr(function, "needs_model", False))
 
     def settings(self) -> dict[str, Any]:
         """The function's name and the hash of the file it is written in (its imports are not followed)."""
@@ -47,6 +49,8 @@ class FunctionAgent:
                 outcome = await _in_thread(self.function, assignment)
                 if inspect.isawaitable(outcome):
                     outcome = await outcome
+        except BudgetError:
+            raise
         except (Exception, SystemExit) as error:  # somebody else's code
             assignment.transcript.add(
                 {"turn": 1, "role": "system", "error": True, "text": "".join(traceback.format_exception(error))}

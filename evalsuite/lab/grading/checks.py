@@ -16,14 +16,13 @@ from evalsuite.lab.grading.findings import (
     Cites,
     Date,
     Found,
-    Name,
     Number,
     Party,
     Quote,
     excerpts,
-    names,
     places,
 )
+from evalsuite.lab.grading.parties import Name, names
 from evalsuite.lab.grading.scan import Phrase, Scan, Scope, Span
 from evalsuite.lab.grading.spec import Spec
 from evalsuite.lab.grading.tables import HasTable, XlsxCell

@@ -24,8 +24,10 @@ _UNIT_WORDS = {
     "month": "months? monate?n? mois meses mes",
     "year": "years? jahre?n? anniversar(?:y|ies) ans? années? años?",
     "point": "bps basis\\spoints?",
-    "thing": "employees? workers? staff shares? units? options? warrants? votes? tons? tonnes? barrels? acres? hectares? "
-    "miles? km kilomet(?:er|re)s? met(?:er|re)s? feet ft sq\\.? square m² kg mw mwh kwh customers? contracts? agreements? "
+    "thing": "employees? workers? staff shares? units? options? warrants? votes? tons? tonnes? barrels? acres? "
+    "hectares? "
+    "miles? km kilomet(?:er|re)s? met(?:er|re)s? feet ft sq\\.? square m² kg mw mwh kwh customers? contracts? "
+    "agreements? "
     "leases? properties sites? locations? vehicles? assets? patents? claims? invoices? orders? users? licen[cs]es?",
 }
 _UNIT = re.compile(
@@ -50,7 +52,8 @@ _REFERENCE = re.compile(
 _STATUTE = re.compile(
     r"^.{0,12}?(?:\bof|,|\bunder|\bto)? ?(?:the )?(?:[A-Z][\w.'&-]*,? (?:of |and |& |on )?){0,7}"
     r"(?:Act|Code|Law|Laws|Regulations?|Directive|Rules?|Statutes?|Ordinance|Constitution|Convention|Treaty|"
-    r"Gesetzbuch|Gesetz|BGB|HGB|AktG|GmbHG|InsO|UmwG|ZPO|GWB|WpHG|GDPR|DSGVO|TFEU|AEUV|UCC|DGCL|IRC|ERISA|Restatement)\b"
+    r"Gesetzbuch|Gesetz|BGB|HGB|AktG|GmbHG|InsO|UmwG|ZPO|GWB|WpHG|GDPR|DSGVO|TFEU|AEUV|UCC|DGCL|IRC|ERISA|"
+    r"Restatement)\b"
 )
 _CODE_BEFORE = re.compile(
     r"(?:U\.?S\.?C\.?|C\.?F\.?R\.?|Code|Act|Law|GDPR|DGCL|IRC|UCC|ERISA|Regulation),? ?(?:Ann\. ?)?$"
@@ -63,24 +66,29 @@ _QUOTED = re.compile(
     r"""(?<![\w"])"(?=\S)([^"]{12,2000}?)"(?!\w)|(?<![\w'])'(?=\w)((?:[^'"]|(?<=\w)'(?=\w)){12,2000}?)'(?!\w)"""
 )
 _OWN_WORDING = re.compile(
-    r"\b(?:propos|recommend|suggest|insert|redraft|amend|replac|revis|wording|language|to read|such as|along the lines|e\.g\.)"
+    r"\b(?:propos|recommend|suggest|insert|redraft|amend|replac|revis|wording|language|to read|such as|"
+    r"along the lines|e\.g\.)"
     r"[^.]{0,80}$",
     re.IGNORECASE,
 )
 _HEADER = re.compile(
-    r"^\W*(?:to|from|cc|bcc|date|dated|re|subject|matter|prepared (?:by|for|on)|author|reviewed by|attn|attention|an|von|"
+    r"^\W*(?:to|from|cc|bcc|date|dated|re|subject|matter|prepared (?:by|for|on)|author|reviewed by|attn|attention|"
+    r"an|von|"
     r"datum|betreff|de|à|para|fecha|asunto|objet)\s*(?::|\|)",
     re.IGNORECASE,
 )
 _LIST_NUMBER = re.compile(r"^\W{0,3}(?:[A-Za-z]{1,3}[-.]?)?\d+(?:\.\d+)*[.):]?(?=\s|$)")
 _LABEL_BEFORE = re.compile(
-    r"(?:\b(?:rule|form|chapter|title|part|regulation|directive|item|no|nos|nr|number|case|tab|pages?|pp?|figure|table|row|"
-    r"step|phase|version|box|suite|unit|floor|room|building|lot|block|level|tier|priority|stage|u\.s\.c|c\.f\.r|issue|flag|"
+    r"(?:\b(?:rule|form|chapter|title|part|regulation|directive|item|no|nos|nr|number|case|tab|pages?|pp?|figure|"
+    r"table|row|"
+    r"step|phase|version|box|suite|unit|floor|room|building|lot|block|level|tier|priority|stage|u\.s\.c|c\.f\.r|"
+    r"issue|flag|"
     r"iso|question|category|class|series|tranche|note|footnote|volume|vol)\.?|#) ?$",
     re.IGNORECASE,
 )
 _ABOUT = re.compile(
-    r"(?:~|≈|\b(?:approximately|approx\.?|about|roughly|around|circa|ca?\.|some|nearly|almost|over|under|more than|less than|"
+    r"(?:~|≈|\b(?:approximately|approx\.?|about|roughly|around|circa|ca?\.|some|nearly|almost|over|under|more than|"
+    r"less than|"
     r"at least|up to|exceeding|in excess of|rund|etwa|environ)) ?$",
     re.IGNORECASE,
 )

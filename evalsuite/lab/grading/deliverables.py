@@ -1,7 +1,7 @@
 """From the names a criterion wants to files of the output folder, by fixed rules and with no model asked.
 
-A file that is missing, empty, a placeholder or of the wrong extension is a finding about the answer and needs no judge. A
-file that cannot be read is none: UnreadableError reaches the caller, who records an error.
+A file that is missing, empty, a placeholder or of the wrong extension is a finding about the answer and needs no judge.
+A file that cannot be read is none: UnreadableError reaches the caller, who records an error.
 """
 
 from __future__ import annotations
@@ -28,11 +28,14 @@ _PLACEHOLDER = re.compile(
     r"""^\W*(?:todo|tbd|tbc|placeholder|coming\ soon|work\ in\ progress|
           to\ be\ (?:completed|drafted|written|done|added|provided|inserted|determined))\b
       | lorem\ ipsum
-      | [\[<{(]\s*(?:please\s+)?(?:insert|add|enter|paste|your|placeholder|todo|tbd|to\ be|memo|memorandum|content|text|body|draft)\b[^\])}>]*[\])}>]
+      | [\[<{(]\s*(?:please\s+)?(?:insert|add|enter|paste|your|placeholder|todo|tbd|to\ be|memo|memorandum|content|text|
+          body|draft)\b[^\])}>]*[\])}>]
       | \b(?:insert|add|paste)\ (?:your\ |the\ )?(?:memo(?:randum)?|content|text|analysis|answer)\ here\b
       | \bi(?:'m|\ am)?\ (?:sorry|afraid|apologi[sz]e)\b
-      | \b(?:i|we)\ (?:can't|cannot|can\ not|won't|will\ not|am\ unable\ to|am\ not\ able\ to|are\ unable\ to|must\ decline\ to)
-          \ (?:\w+\ ){0,2}?(?:help|assist|provide|comply|complete|produce|create|draft|write|generate|fulfil|do|answer|access)
+      | \b(?:i|we)\ (?:can't|cannot|can\ not|won't|will\ not|am\ unable\ to|am\ not\ able\ to|are\ unable\ to|
+          must\ decline\ to)
+          \ (?:\w+\ ){0,2}?
+          (?:help|assist|provide|comply|complete|produce|create|draft|write|generate|fulfil|do|answer|access)
       | \bas\ an\ ai\b
       | \bich\ kann\ (?:\w+\ ){0,4}nicht\ (?:helfen|weiterhelfen|erstellen|beantworten)
       | \bje\ ne\ (?:peux|suis)\ pas\b | \b(?:lo\ siento|no\ puedo\ (?:ayudar|proporcionar|crear))\b""",
@@ -60,11 +63,11 @@ class Resolved:
 def resolve(output: Path, wanted: Sequence[str], *, strict: bool = False, cache: Path | None = None) -> list[Resolved]:
     """One `Resolved` for each wanted name, in order; for no names, one for each file of the output in order of name.
 
-    Rules, first that holds: the exact path; the name in a sub-folder; the name but for case, spaces, hyphens and underscores;
-    the only file of the extension, if only one is wanted. strict: the exact path alone. Symbolic links, build artefacts and dot
-    files are never taken by the other rules, and two candidates are as good as none. An output without a file gives one
-    missing entry. cache: as for `documents.read`. Raises UnreadableError if a file that was found cannot be read; resolve
-    names one by one to keep the others.
+    Rules, first that holds: the exact path; the name in a sub-folder; the name but for case, spaces, hyphens and
+    underscores; the only file of the extension, if only one is wanted. strict: the exact path alone. Symbolic links
+    are never followed, build artefacts and dot files never taken by the other rules, and two candidates are as good
+    as none. An output without a file gives one missing entry. cache: as for `documents.read`. Raises UnreadableError
+    if a file that was found cannot be read; resolve names one by one to keep the others.
     """
     if not wanted:
         return _whole(output, cache)
@@ -74,14 +77,17 @@ def resolve(output: Path, wanted: Sequence[str], *, strict: bool = False, cache:
 
 
 def content_problem(path: Path, name: str, cache: Path | None = None) -> Problem:
-    """ "empty" for a file that shows a reader no word, "placeholder" for a stub or a refusal, else "". Raises UnreadableError."""
+    """ "empty" for a file that shows a reader no word, "placeholder" for a stub or a refusal, else "".
+
+    Raises UnreadableError.
+    """
     if path.stat().st_size < 2**16 and not path.read_bytes().strip():
         return "empty"
     extracted = documents.read(path, name=name, cache=cache)
-    text = "\n".join("\n".join(block.cells) if block.cells else block.text for block in extracted.visible())
+    text = "\n".join(
+        "\n".join(block.cells) if block.cells else block.text for block in extracted.visible() if block.kind != "part"
+    )
     if not re.search(r"\w", text):
-        if path.suffix.lower() == ".pdf" and extracted.notes:
-            raise UnreadableError(f"holds no text that can be read: {'; '.join(extracted.notes)}", where=name)
         return "empty"
     plain = text.replace("’", "'")
     stub = len(plain.split()) < _PLACEHOLDER_WORDS and _PLACEHOLDER.search(plain)
@@ -99,7 +105,7 @@ def _judged_by_content(result: Resolved, cache: Path | None) -> Resolved:
 
 
 def _whole(output: Path, cache: Path | None) -> list[Resolved]:
-    """Every file that can be read; one of an unsupported kind (a picture, say) counts only if there is nothing else."""
+    """Every file with content; empty ones, placeholders and pictures count only if there is nothing else."""
     results: list[Resolved] = []
     unsupported: UnreadableError | None = None
     for name in _files(output):
@@ -109,7 +115,9 @@ def _whole(output: Path, cache: Path | None) -> list[Resolved]:
             if PurePosixPath(name).suffix.lower() in documents.SUPPORTED:
                 raise
             unsupported = unsupported or error
-    if not results and unsupported:
+    if good := [result for result in results if not result.problem]:
+        return good
+    if unsupported:
         raise unsupported
     return results or [Resolved("", None, None, "missing", "missing", "the output folder holds no file")]
 

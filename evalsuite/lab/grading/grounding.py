@@ -1,8 +1,8 @@
 """Is what a deliverable states to be found in the documents? A check of facts by comparison, with no model.
 
-Amounts, numbers with a unit, dates, quotations, names and references to clauses are looked up in the documents and the instructions.
-Figures that follow from others by plain arithmetic are listed apart. Silence here means little (a claim may be in the
-documents and yet wrong); a claim listed as unsupported is one a reviewer should look at first.
+Amounts, numbers with a unit, dates, quotations, names and references to clauses are looked up in the documents and
+the instructions. Figures that follow from others by plain arithmetic are listed apart. Silence here means little (a
+claim may be in the documents and yet wrong); a claim listed as unsupported is one a reviewer should look at first.
 """
 
 from __future__ import annotations
@@ -10,17 +10,25 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
-from itertools import combinations
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from evalsuite.lab.grading import values
 from evalsuite.lab.grading.claims import Claim, claims_in, is_header, measure, references, shown, words
 from evalsuite.lab.grading.names import names_in
+from evalsuite.lab.grading.reckoning import (
+    Periods,
+    column_totals,
+    figures_of,
+    is_counted,
+    is_reckoned,
+    neighbours,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from evalsuite.lab.documents import Block, Extracted
@@ -35,21 +43,11 @@ _SCALED = {
 }
 _NUMBER_ALONE = re.compile(r"^\W*[\d.,']+\W*$")
 _HEADER_BLOCKS = 15
-_MOST_TERMS = 12
-_MOST_ROWS = 5
-_SMALL = 25
+_MOST_SUMS = 12
 _STEPS = 3
 _LEADING_NUMBER = re.compile(
     r"^(?:(?:section|article|clause|schedule|exhibit|annex|§) ?)?(\d+(?:\.\d+)*)[.):]?(?= |$)", re.I
 )
-_LEADING_LETTER = re.compile(r"^(\([a-z0-9]{1,4}\))", re.I)
-
-
-class Figure(NamedTuple):
-    """A number of a deliverable: `unit` is "sum" for money, else as in `Claim`."""
-
-    value: Decimal
-    unit: str
 
 
 @dataclass
@@ -93,17 +91,8 @@ def ground(deliverables: Sequence[Extracted], documents: Sequence[Extracted], in
     own |= {
         text.split()[1].lower().rstrip(".:") for _, text, _ in blocks if re.match(r"(?:Section|Part) \w+", text, re.I)
     }
-    figures = [_figures(text) for _, text, _ in blocks]
-    nearby = _neighbours([block for block, _, _ in blocks])
-    good = {abs(value) for value in sources.sums} | sources.plain | {value for _, value in sources.measures}
-    good |= sources.combined | _column_totals([block for block, _, _ in blocks])
-
     status = {claim: "" for claim in claims if _supported(claim, sources, own)}
-    for _ in range(_STEPS):  # what follows from one figure may lead to the next
-        for claim in claims:
-            if claim not in status and _derived(claim, sources, figures, good, nearby[claim.block]):
-                status[claim] = "derived"
-                good.add(abs(claim.value))
+    status |= dict.fromkeys(_derived(claims, status, sources, [block for block, _, _ in blocks]), "derived")
     found: dict[tuple[str, str], tuple[Claim, str]] = {}
     for claim in claims:
         state = status.get(claim, "unsupported")
@@ -111,6 +100,36 @@ def ground(deliverables: Sequence[Extracted], documents: Sequence[Extracted], in
         if key not in found or (found[key][1] == "unsupported" and state != "unsupported"):
             found[key] = (claim, state)
     return _report([*found.values()])
+
+
+def _derived(claims: list[Claim], supported: Container[Claim], sources: Sources, blocks: list[Block]) -> set[Claim]:
+    """The claims that are not in the documents but follow from what is, or from others that do."""
+    texts = [shown(block) for block in blocks]
+    figures = [figures_of(text) for text in texts]
+    nearby = neighbours(blocks)
+    totals = sources.combined | column_totals(blocks)
+    good = set(sources.sums) | sources.plain | {value for _, value in sources.measures}
+    held = Periods(sources.measures)
+    told = Periods((figure.unit, figure.value) for block in figures for figure in block)
+    named = {day for claim in claims for day in claim.days}
+    found: set[Claim] = set()
+    for _ in range(_STEPS):  # what follows from one figure may lead to the next
+        for claim in claims:
+            if claim in supported or claim in found:
+                continue
+            if claim.kind == "date":
+                around = texts[max(0, claim.block - 1) : claim.block + 2]
+                if any(is_counted(day, sources.days, named, held, told, around) for day in claim.days):
+                    found.add(claim)
+            elif claim.kind in ("amount", "number"):
+                value = abs(claim.value)
+                is_total = claim.kind == "amount" and value in totals
+                if is_total or is_reckoned(claim, figures, good, nearby[claim.block]):
+                    found.add(claim)
+                    if claim.kind == "amount":
+                        totals.add(value)
+                        good.add(value)
+    return found
 
 
 def _report(found: list[tuple[Claim, str]]) -> dict[str, Any]:
@@ -140,7 +159,7 @@ def _read(documents: Sequence[Extracted], instructions: str) -> Sources:
             for cell in block.cells:
                 if _NUMBER_ALONE.match(cell) and (figures := values.numbers(values.normalise(cell))):
                     sources.cells.add(abs(figures[0].value))
-        sources.combined |= _column_totals(document.blocks)
+        sources.combined |= column_totals(document.blocks)
         pieces += texts
     for line in instructions.splitlines():
         pieces.append(values.normalise(line))
@@ -170,8 +189,8 @@ def _take(sources: Sources, text: str, scales: list[Decimal]) -> None:
                 sources.plain.add(value)
                 for scale in scales:
                     sources.sums[value * scale].add("")
-    if 2 <= len(sums) <= _MOST_TERMS:
-        sources.combined |= _pairs(sums)
+    if 2 <= len(sums) <= _MOST_SUMS:
+        sources.combined |= pairs(sums)
     for family, reference, _, _ in references(text):
         sources.references |= {(family, part) for part in _prefixes(reference)}
     if match := _LEADING_NUMBER.match(text):
@@ -210,7 +229,7 @@ def _in_one_row(claim: Claim, rows: list[str]) -> bool:
 
 
 def _holds(text: str, phrase: str) -> bool:
-    """True if the words occur in a row; a middle initial or name may stand between two of them, or they may be turned round."""
+    """True if the words occur in a row; two of them also turned round, or with a middle initial between them."""
     phrase = phrase.strip()
     if f" {phrase} " in text:
         return True
@@ -253,105 +272,6 @@ def _known_reference(claim: Claim, sources: Sources, own: set[str]) -> bool:
         return True
     letters = re.findall(r"\([a-z0-9]+\)", reference)
     return bool(letters) and ("", base) in sources.references and all(letter in sources.letters for letter in letters)
-
-
-def _neighbours(blocks: Sequence[Block]) -> list[range]:
-    """For each block those whose figures it may be reckoned from: the block before and after, or the rest of its table."""
-    found = []
-    for i, block in enumerate(blocks):
-        low, high = i, i
-        while block.cells and low and blocks[low - 1].cells and i - low < _MOST_ROWS:
-            low -= 1
-        while block.cells and high + 1 < len(blocks) and blocks[high + 1].cells and high - i < _MOST_ROWS:
-            high += 1
-        found.append(range(max(0, min(low, i - 1)), min(len(blocks), max(high, i + 1) + 1)))
-    return found
-
-
-def _derived(
-    claim: Claim, sources: Sources, figures: list[list[Figure]], good: set[Decimal], nearby: Iterable[int]
-) -> bool:
-    """True if the claim follows from figures that stand by it: a date and a period, sums, differences, products, shares.
-
-    The sums are those of the blocks `nearby`, the factors those of its own block; only sums that the documents hold, or
-    that were derived before, count.
-    """
-    if claim.kind == "date":
-        return any(_follows(day, sources) for day in claim.days)
-    if claim.kind not in ("amount", "number"):
-        return False
-    value, tolerance = abs(claim.value), claim.step / 2
-    if claim.kind == "amount" and (value in sources.combined or value in good):
-        return True
-    close = [figure for block in nearby for figure in figures[block]]
-    sums = sorted({f.value for f in close if f.unit == "sum" and f.value in good and f.value != value})[:_MOST_TERMS]
-    factors = {f for f in figures[claim.block] if f.unit != "sum" and (f.value in good or f.value < _SMALL)}
-    if claim.unit == "%":
-        shares = {a / b * 100 for a in sums for b in sums if b} | {
-            abs(a - b) / b * 100 for a in sums for b in sums if b
-        }
-        return any(abs(share - value) <= (tolerance or Decimal("0.5")) for share in shares)
-    if claim.kind == "number":
-        return False
-    return any(abs(result - value) <= tolerance for result in _results(sums, sorted(factors)[:_MOST_TERMS]))
-
-
-def _results(sums: list[Decimal], factors: list[Figure]) -> Iterator[Decimal]:
-    yield from _pairs(sums)
-    yield from (sum(three, Decimal(0)) for three in combinations(sums, 3))
-    for one in sums:
-        for factor in factors:
-            if factor.unit == "%":
-                part = one * factor.value / 100
-                yield from (part, one + part, one - part)
-                continue
-            times = one * factor.value
-            yield times
-            if factor.unit == "month":
-                yield times / 12
-            yield from (other + sign * times for other in sums if other != one for sign in (1, -1))
-
-
-def _figures(text: str) -> list[Figure]:
-    found = []
-    for quantity in values.numbers(text):
-        unit, value = measure(quantity, text)
-        found.append(Figure(abs(value), "sum" if values.is_amount(quantity) else unit))
-    return found
-
-
-def _follows(day: date, sources: Sources) -> bool:
-    """True if `day` is a period of the documents after or before one of their dates, or the day next to that."""
-    spans = {int(v) for unit, v in sources.measures if unit == "day" and v < 4000}
-    months = {int(v) for unit, v in sources.measures if unit == "month" and v < 1200}
-    for known in sources.days:
-        gap = abs((day - known).days)
-        if gap <= 1 or spans & {gap - 1, gap, gap + 1}:
-            return True
-        for near in (day - timedelta(days=1), day, day + timedelta(days=1)):
-            if near.day == known.day and abs((near.year - known.year) * 12 + near.month - known.month) in months:
-                return True
-    return False
-
-
-def _pairs(terms: Iterable[Decimal]) -> set[Decimal]:
-    return {result for a, b in combinations(terms, 2) for result in (a + b, abs(a - b))}
-
-
-def _column_totals(blocks: Sequence[Block]) -> set[Decimal]:
-    """The sum of each column of figures of each table."""
-    totals: set[Decimal] = set()
-    columns: dict[int, list[Decimal]] = defaultdict(list)
-    for block in [*blocks, None]:
-        if block is not None and block.cells:
-            for place, cell in enumerate(block.cells):
-                if len(figures := values.numbers(values.normalise(cell))) == 1:
-                    columns[place].append(figures[0].value)
-            continue
-        for column in columns.values():
-            totals |= {abs(sum(column[:end], Decimal(0))) for end in range(2, len(column) + 1)}
-        columns.clear()
-    return totals
 
 
 def _lower_words(texts: Iterable[str]) -> set[str]:

@@ -1,8 +1,8 @@
-"""What stands between a deliverable and its judge: the fence its text is read inside, and flags for text that would climb over it.
+"""What stands between a deliverable and its judge: a fence around its text, and flags for text that would climb it.
 
-A deliverable is written by the system under test, so a judge must read it as material and never as instructions. `fence` makes
-that a property of the prompt: between two fixed lines, nothing that ends the fence, opens a chat turn or cannot be seen is left
-standing. `flags` tells a reviewer that somebody tried.
+A deliverable is written by the system under test, so a judge must read it as material and never as instructions.
+`fence` makes that a property of the prompt: between two fixed lines, nothing that ends the fence, opens a chat turn
+or cannot be seen is left standing. `flags` tells a reviewer that somebody tried.
 """
 
 from __future__ import annotations
@@ -26,19 +26,23 @@ EXPLAINED = (
 )
 
 _TAGS = (
-    r"system|assistant|human|developer|s|bos|eos|im_start|im_end|start_of_turn|end_of_turn|start_header_id|eot_id|tool_call|"
-    r"tool_response|function_calls?|instructions?|verdict|grader|judge|rubric|criterion|deliverable|submission|agent_output"
+    r"system|assistant|human|developer|s|bos|eos|im_start|im_end|start_of_turn|end_of_turn|start_header_id|eot_id|"
+    r"tool_call|tool_response|function_calls?|instructions?|verdict|grader|judge|rubric|criterion|deliverable|"
+    r"submission|agent_output"
 )
-_CLOSED = r"user|model|answer|output|response|document|documents|context|prompt|content|message|task|text|untrusted|data|think"
+_CLOSED = r"user|model|answer|output|response|documents?|context|prompt|content|message|task|text|untrusted|data|think"
 _FENCED = r"deliverable|submission|agent(?:'s)? output|untrusted (?:text|content)|model output"
 # Every pattern takes one character and looks ahead for the rest, so that overlapping tokens are all found.
 _CHAT = (
     r"[<＜](?=\s*[|｜])|[|｜](?=\s*[>＞])|[<＜](?=[<＜]\s*/?\s*sys\b)|\[(?=\s*/?\s*inst\s*\])|"
     rf"[<＜](?=\s*[\\/]?\s*(?:{_TAGS})\s*[>＞])|[<＜](?=\s*[\\/]\s*(?:{_CLOSED})\s*[>＞])"
 )
-_LOOKALIKE = rf"(?:(?<=[=\-_#*~<>\[(|]{{2}})|(?<=[=\-_#*~<>\[(|]{{2}} )|(?<=\[))(?:b(?=egin)|e(?=nd)|c(?=lose))(?=\w+ (?:of )?(?:the )?(?:{_FENCED})\b)"
+_LOOKALIKE = (
+    r"(?:(?<=[=\-_#*~<>\[(|]{2})|(?<=[=\-_#*~<>\[(|]{2} )|(?<=\[))"
+    rf"(?:b(?=egin)|e(?=nd)|c(?=lose))(?=\w+ (?:of )?(?:the )?(?:{_FENCED})\b)"
+)
 _NEUTRALISED = re.compile(
-    rf"{_CHAT}|{_LOOKALIKE}|[<＜](?=\s*[\\/]\s*[a-z])|^[ \t]*(?:human|assistant|system|user)(?=[ \t]*:)",
+    rf"{_CHAT}|{_LOOKALIKE}|[<＜](?=\s*[\\/])|^[ \t]*(?:human|assistant|system|user)(?=[ \t]*:)",
     re.I | re.M,
 )
 _FENCE_FLAG = re.compile(rf"{_CHAT}|{_LOOKALIKE}|⟦\s*(?:begin|end)\b", re.I)
@@ -48,13 +52,15 @@ _SPACED = re.compile(r"(?<![^\W_])(?:[^\W\d_][\s.\-_*·|/]){3,}[^\W\d_](?![^\W_]
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 _LOOKS = str.maketrans("асеорхуіѕјԁһԛԝνοαι’‘‚“”„«»–—‑−", 'aceopxyisjdhqwvoai\'\'\'"""""----')
 _LONGEST_EXCERPT = 160
+_LONGEST_TITLE = 20  # words; a file's title and author are no hidden message
 
 
 def fence(text: str) -> str:
-    """`text` between `BEGIN` and `END`, with nothing in it that a model could take for the end of the fence or for a turn of chat.
+    """`text` between `BEGIN` and `END`, with nothing in it that could pass for the end of the fence or a turn of chat.
 
-    Brackets ⟦⟧, invisible and control characters become ⟦U+XXXX⟧; the first character of a control token, closing tag or
-    look-alike of the fence is set in ⟦⟧. The fence is constant, so prompts share their prefix. `unfence` gives the text back.
+    Brackets ⟦⟧, invisible and control characters become ⟦U+XXXX⟧; the first character of a control token, closing tag
+    or look-alike of the fence is set in ⟦⟧. The fence is constant, so prompts share their prefix. `unfence` gives the
+    text back.
     """
     shown = "".join(f"⟦U+{ord(char):04X}⟧" if _unseen(char) or char in "⟦⟧" else char for char in text)
     return f"{BEGIN}\n{_NEUTRALISED.sub(_marked, shown)}\n{END}"
@@ -69,13 +75,14 @@ def unfence(text: str) -> str:
 def flags(deliverables: Sequence[Extracted]) -> list[dict[str, str]]:
     """Text no honest deliverable needs, one {"flag", "where", "text"} each, in document order and without repeats.
 
-    Flags: "hidden text" (the text begins with the reason), "order to the judge", "forged verdict", "fence". Flags change no
-    verdict; they are for the report.
+    Flags: "hidden text" (the text begins with the reason), "order to the judge", "forged verdict", "fence". Flags
+    change no verdict; they are for the report.
     """
     found: dict[tuple[str, str], dict[str, str]] = {}
     for document in deliverables:
         for block in document.blocks:
-            if block.hidden and re.search(r"\w{2}", block.text):
+            title = block.hidden == "metadata" and len(block.text.split()) <= _LONGEST_TITLE
+            if block.hidden and not title and re.search(r"\w{2}", block.text):
                 note = {
                     "flag": "hidden text",
                     "where": block.anchor,
@@ -120,7 +127,7 @@ def _attempts(document: Extracted) -> Iterator[tuple[str, str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Lower case, single spaces; no accents, no invisible characters, no look-alikes of Latin letters, no s p a c e d letters."""
+    """Lower case, single spaces; no accents, invisible characters, look-alike letters or s p a c e d words."""
     seen = "".join(char for char in text if not _unseen(char))
     folded = unicodedata.normalize("NFKD", seen.translate(_LOOKS).casefold()).translate(_LOOKS)
     bare = "".join(char for char in folded if not unicodedata.combining(char))

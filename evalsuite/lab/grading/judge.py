@@ -105,6 +105,8 @@ class Judge:
         for attempt in range(1, ATTEMPTS + 1):
             answer = await self.model.request(messages, schema=work.judging.reply, timeout=self.timeout)
             self._count(vote, answer)
+            if answer.cut:
+                raise ModelError("judge_malformed", "the answer was cut at the limit of output tokens")
             try:
                 reply = _parsed(answer, work.judging)
             except ValueError as error:
@@ -136,8 +138,6 @@ class Judge:
 
 def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
     """The reply, read only from the structured answer: the whole text, or the arguments of the one answer tool."""
-    if answer.cut:
-        raise ValueError("it was cut at the limit of output tokens")
     text = answer.calls[0][2] if answer.calls else answer.text.strip()
     try:
         value = json.loads(text)

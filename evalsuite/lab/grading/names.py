@@ -1,7 +1,7 @@
-"""Names of people and parties in running text: capitalised words that are not merely the capitals of a title or a sentence.
+"""Names of people and parties in running text: capitalised words, but not the capitals of a title or a sentence.
 
-Without a dictionary, a word counts as ordinary if the documents or the deliverable have it in lower case somewhere, if it is
-one of the words memoranda like to capitalise, or if it ends as English nouns and adjectives do.
+Without a dictionary, a word counts as ordinary if the documents or the deliverable have it in lower case somewhere,
+if it is one of the words memoranda like to capitalise, or if it ends as English nouns and adjectives do.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import re
 from collections.abc import Collection, Iterator
 
 _SUFFIX = (
-    r"Inc|Incorporated|Corp|Corporation|LLC|L\.L\.C|LLP|L\.L\.P|LP|L\.P|Ltd|Limited|PLC|plc|P\.L\.C|GmbH|mbH|AG|KG|KGaA|SE|UG|OHG|"
-    r"SA|S\.A|SAS|S\.A\.S|SARL|S\.à r\.l|Sàrl|S\.r\.l|Srl|S\.p\.A|SpA|NV|N\.V|BV|B\.V|AB|ASA|A/S|ApS|Oy|Oyj|SL|S\.L|Pty|"
-    r"Pte|N\.A|Co|Company|Holdings?|Partners|Ventures|Bank|Associates"
+    r"Inc|Incorporated|Corp|Corporation|LLC|L\.L\.C|LLP|L\.L\.P|LP|L\.P|Ltd|Limited|PLC|plc|P\.L\.C|GmbH|mbH|AG|KG|"
+    r"KGaA|"
+    r"SE|UG|OHG|SA|S\.A|SAS|S\.A\.S|SARL|S\.à r\.l|Sàrl|S\.r\.l|Srl|S\.p\.A|SpA|NV|N\.V|BV|B\.V|AB|ASA|A/S|ApS|Oy|"
+    r"Oyj|SL|S\.L|"
+    r"Pty|Pte|N\.A|Co|Company|Holdings?|Partners|Ventures|Bank|Associates"
 )
 _CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'&.-]*[\w]|[A-ZÀ-ÖØ-Þ]\.?"
 _JOINED = r"(?: (?:(?:of|de|la|le|van|von|der|den|du|di|da|zu|&|y) ){0,2}| ?/ ?)"
@@ -22,7 +24,8 @@ _FIRM = re.compile(rf",? (?:{_SUFFIX})\.?$")
 _TITLE = re.compile(r"(?:Mr|Mrs|Ms|Dr|Prof|Messrs|Herr|Frau|Mme|Sir|Dame)\.? (?=[A-ZÀ-Þ])")
 _LAW = re.compile(
     r"\b(?:Act|Code|Law|Regulations?|Directive|Rules?|Statute|Ordinance|Constitution|Convention|Treaty|Amendment|Court|"
-    r"Circuit|District|U\.S\.C|C\.F\.R|Restatement|Commission|Department|Agency|Ministry|Authority|Standards?|University)\b"
+    r"Circuit|District|U\.S\.C|C\.F\.R|Restatement|Commission|Department|Agency|Ministry|Authority|Standards?|"
+    r"University)\b"
 )
 _ENDING_PARTS = """
 tion tions sion sions ment ments ness ity ities ance ances ence ences ing ings able ible ary ory ive ives ful less
@@ -72,8 +75,8 @@ _ORDINARY = frozenset(_MEMO_WORDS.split())
 def names_in(text: str, known_lower: Collection[str], known: Collection[str]) -> Iterator[tuple[str, list[str]]]:
     """(name as written, the phrases a document must hold) for each name of a normalised text.
 
-    known_lower: words that occur in lower case; known: all words of the documents, in lower case. A phrase is given as lower-case
-    words; one of an unknown word is that word alone.
+    known_lower: words that occur in lower case; known: all words of the documents, in lower case. A phrase is given as
+    lower-case words; one of an unknown word is that word alone.
     """
     for match in _SEQUENCE.finditer(text):
         written = match[0]
@@ -85,6 +88,8 @@ def names_in(text: str, known_lower: Collection[str], known: Collection[str]) ->
             continue
         tokens = [token for part in re.split(r"'s\b", written) for token in [*_tokens(_TITLE.sub("", part)), ""]]
         runs = _proper_runs(tokens, known_lower)
+        if titled and not runs and tokens[0]:
+            runs = [[tokens[0].lower()]]  # "Mr Stone"
         several = sum(bool(token) for token in tokens) > 1 or titled
         unknown = [word for run in runs for word in run if several and word not in known and len(word) > 2]
         if several and runs:

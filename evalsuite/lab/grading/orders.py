@@ -1,8 +1,8 @@
-"""The wordings of an order to a judge, and of a verdict given in its place: English, and the basic ones in German, French, Spanish.
+"""The wordings of an order to a judge, and of a verdict forged in its place: English, some German, French and Spanish.
 
-The patterns run on text that `guard` has folded: lower case, no accents, plain quotes, single spaces, blocks parted by line
-breaks. A space in a pattern is any one white space; "…" is up to 60 characters of the same sentence. Legal prose ("the
-judge must direct a verdict", "the agent shall disregard prior instructions") has to pass unflagged.
+The patterns run on text that `guard` has folded: lower case, no accents, plain quotes, single spaces, blocks parted by
+line breaks. A space in a pattern is any one white space; "…" is up to 60 characters of the same sentence. Legal prose
+("the judge must direct a verdict", "the agent shall disregard prior instructions") has to pass unflagged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _PASS = (
     r"(?:a )?perfect(?: score)?|top (?:marks|score))\b"
 )
 _MET = rf"(?:{_PASS}|(?:fully )?(?:met|satisfied|fulfilled)\b|true\b|correct\b)"
-_TOP = r"(?:full (?:marks|points|score)|perfect (?:score|marks)|top marks|maximum (?:marks|points)|passing (?:grade|score|verdict))"
+_TOP = (
+    r"(?:full (?:marks|points|score)|perfect (?:score|marks)|top marks|maximum (?:marks|points)|"
+    r"passing (?:grade|score|verdict))"
+)
 _GRADE = (
     r"(?:mark|grade|score|rate|count|record|return|treat|set|evaluate|judge|consider|report|deem|assign|approve|"
     r"accept|tick|output|vote)"
@@ -97,7 +100,8 @@ _ENGLISH = (
     rf"\b(?:notes?|messages?|instructions?) (?:to|for) (?:the )?{_PERSON} ?:",
     rf"\b{_MODEL} (?:reading|grading|evaluating|scoring|judging|reviewing) (?:this|the) {_WORK}",
     rf"\b{_MODEL} {_MODAL} (?:\w+ )?{_DO}\b",
-    rf"\b{_PERSON} {_MODAL} (?:\w+ )?(?:mark|grade|score|rate|count|treat|record|return|give|award)…\bas (?:a )?{_PASS}",
+    rf"\b{_PERSON} {_MODAL} (?:\w+ )?(?:mark|grade|score|rate|count|treat|record|return|give|"
+    rf"award)…\bas (?:a )?{_PASS}",
     rf"\b{_PERSON} {_MODAL} (?:give|award|assign)…\b{_TOP}",
     rf"\b{_PERSON} {_MODAL} (?:ignore|disregard) (?:the |your |all |any )*"
     rf"(?:{_EARLIER} {_ORDERS}|rubric|system prompt|grading)",
@@ -149,7 +153,8 @@ _SPANISH = (
 )
 # An order whose letters were spaced out has no word bounds left once it is closed up.
 _CLOSED_UP = (
-    r"(?:ignore|disregard|forget|override)\w{0,20}(?:instruction|prompt|rubric|direction)|youarean?(?:ai|llm|languagemodel)|"
+    r"(?:ignore|disregard|forget|override)\w{0,20}(?:instruction|prompt|rubric|direction)|"
+    r"youarean?(?:ai|llm|languagemodel)|"
     r"(?:mark|grade|score|rate)\w{0,30}(?:criteri|submission|deliverable)\w{0,20}pass|allcriteria\w{0,20}pass|"
     r"(?:grader|evaluator|judge|model|llm)(?:must|should|shall)|ignorier\w{0,30}anweisung|ignorez?\w{0,20}consigne|"
     r"ignor\w{0,20}instruccion",

@@ -164,7 +164,7 @@ class Scan:
         return sorted([*plain, *self._in_units(plain)], key=lambda hit: hit[1])
 
     def _in_units(self, plain: list[tuple[Quantity, Span]]) -> Iterator[tuple[Quantity, Span]]:
-        """A block that is no row ends a table; a row of several cells without a number is a header."""
+        """A block that is no row ends a table; its first row, or one that names a unit, is the header if it holds no number."""
         header: dict[int, Unit | None] = {}
         i = 0
         for number, block in enumerate(self.blocks):
@@ -177,7 +177,7 @@ class Scan:
                 continue
             units = [unit_of(normalise(cell)) for cell in block.cells]
             first = first_column(block)
-            if not inside and len(block.cells) > 1:
+            if not inside and len(block.cells) > 1 and (not header or any(units)):
                 header = dict(enumerate(units, first))
             begin = self.starts[self.first[number]] if inside else 0
             begin = self.text.rfind("\n", 0, begin) + 1
@@ -193,7 +193,9 @@ class Scan:
                         currency, scale, percent = unit
                         value = quantity.value * scale
                         yield (
-                            quantity._replace(value=value, currency=currency, percent=percent, magnitude=scale > 1),
+                            quantity._replace(
+                                value=value, currency=currency, percent=percent, magnitude=scale.adjusted()
+                            ),
                             span,
                         )
 

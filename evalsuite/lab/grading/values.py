@@ -54,14 +54,14 @@ def normalise(text: str) -> str:
 class Quantity(NamedTuple):
     """A number in a text. `start` and `end` are offsets into the text that was scanned.
 
-    currency: ISO code, "$" for a dollar of unnamed country, "" for none. magnitude: a word such as million was there.
+    currency: ISO code, "$" for a dollar of unnamed country, "" for none. magnitude: the power of ten of a word such as million, or 0.
     bracketed: stands alone in parentheses, which in accounts means negative; `value` is then the positive reading.
     """
 
     value: Decimal
     currency: str
     percent: bool
-    magnitude: bool
+    magnitude: int
     bracketed: bool
     start: int
     end: int
@@ -77,6 +77,7 @@ _MAGNITUDES = {
 _SHORT = ("k", "m", "mm")
 CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "CAD", "AUD", "NZD", "SGD", "HKD", "SEK", "NOK", "DKK", "PLN",
               "CZK", "HUF", "RON", "BRL", "MXN", "ZAR", "KRW", "AED", "SAR", "ILS", "TRY")  # fmt: skip
+_LOWER_CODES = ("usd", "eur", "gbp", "chf")  # the others are words in lower case: try, ron, ils
 _SIGNS = {"US$": "USD", "CA$": "CAD", "C$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "S$": "SGD", "HK$": "HKD"}
 _SIGNS |= {"R$": "BRL", "$": "$", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR"}
 _NAMES = {"dollar": "$", "euro": "EUR", "pound": "GBP", "yen": "JPY", "rupee": "INR", "swiss franc": "CHF"}
@@ -94,32 +95,34 @@ def _either(words: Iterable[str]) -> str:
     return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
 
 
-_CODE_OR_SIGN = f"(?:{_either(_SIGNS)}|(?<![^\\W_])(?:{_either(CURRENCIES)}))"
+_CODES = f"(?-i:{_either([*CURRENCIES, *_LOWER_CODES])})"
+_CODE_OR_SIGN = f"(?:{_either(_SIGNS)}|(?<![^\\W_]){_CODES})"
 _DIGITS = re.compile(
-    r"""(?<!\w)(?<!\d[.,:/'])(?<![^\W\d_]-)(?:
-        \d{1,3}(?:,\d{3})+(?:\.\d+)?            # 1,234,567.89
-      | \d{1,2}(?:,\d{2})+,\d{3}(?:\.\d+)?      # 12,34,567
-      | \d{1,3}(?:'\d{3})+(?:\.\d+)?            # 1'234'567.89
-      | \d{1,3}(?:\.\d{3}){2,}(?:,\d+)?         # 1.234.567,89
-      | \d{1,3}(?:\.\d{3})+,\d+                 # 1.234,56
-      | \d{1,3}(?:\ \d{3})+(?<=\ 000)           # 4 200 000
-      | \d{1,3}(?:\ \d{3}){2,}(?:[.,]\d+)?
+    rf"""(?:(?<!\w)|(?<=(?<![^\W_])(?:{"|".join(CURRENCIES)})))(?<!\d[.,:/'])(?<![^\W\d_]-)(?:
+        \d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?            # 1,234,567.89
+      | \d{{1,2}}(?:,\d{{2}})+,\d{{3}}(?:\.\d+)?     # 12,34,567
+      | \d{{1,3}}(?:'\d{{3}})+(?:\.\d+)?            # 1'234'567.89
+      | \d{{1,3}}(?:\.\d{{3}}){{2,}}(?:,\d+)?        # 1.234.567,89
+      | \d{{1,3}}(?:\.\d{{3}})+,\d+                # 1.234,56
+      | \d{{1,3}}(?:\ \d{{3}})+(?<=\ 000)          # 4 200 000
+      | \d{{1,3}}(?:\ \d{{3}}){{2,}}(?:[.,]\d+)?
       | \d+[.,]\d+ | \d+
-    )(?!\d|[.,:/']\d)""".replace("(?<!\\w)", f"(?:(?<!\\w)|(?<=(?<![^\\W_])(?:{'|'.join(CURRENCIES)})))"),
+    )(?!\d|[.,:/']\d)""",
     re.VERBOSE,
 )
 _LONG_MAGNITUDE = rf"[ -]?(?:{_either(m for m in _MAGNITUDES if m not in (*_SHORT, 'b'))})\b"
 _AFTER = re.compile(
-    rf"""(?P<magnitude>{_LONG_MAGNITUDE}|(?:{_either(_SHORT)})\b)?\.?(?P<times>x\b)?(?![^\W_])
+    rf"""(?:(?P<magnitude>{_LONG_MAGNITUDE}|(?:{_either(_SHORT)})\b)\.?)?(?:x\b)?(?![^\W_])
     (?P<percent>\)?[ ]?(?:%|per[ ]?cent(?:um)?\b|pct\b|prozent\b|pour[ ]cent\b))?
-    (?:[ -]?(?P<currency>(?:{_either(_SIGNS)}|(?:{_either(CURRENCIES)})\b)(?![ ]?\d)|
+    (?:[ -]?(?P<currency>(?:{_either(_SIGNS)}|{_CODES}\b)(?![ ]?[-(]?\d)|
        (?<=[ -])(?:{_either(_NAMES).replace(chr(92) + " ", "[ ]")})s?\b))?""",
     re.VERBOSE | re.IGNORECASE,
 )
 _AFTER_MONEY = re.compile(rf" (?:{_either(_SHORT)})\b| ?b\b", re.IGNORECASE)
 
 _UNIT = re.compile(
-    rf"(?P<currency>{_CODE_OR_SIGN}|\b(?:{_either(_NAMES)})s?\b)(?:[ ]?(?:in )?(?P<scale>'?000s?|(?:{_either(_MAGNITUDES)})\b))?",
+    rf"(?P<currency>{_CODE_OR_SIGN}|(?:(?<=\()|(?<=\bin )|(?<= of ))(?:{_either(_NAMES)})s?\b)"
+    rf"(?:[ ]?(?:in )?(?P<scale>'?000s?|(?:{_either(_MAGNITUDES)})\b))?",
     re.IGNORECASE,
 )
 
@@ -176,13 +179,14 @@ def _decimal(digits: str) -> Decimal:
     return Decimal(f"{whole}.{part or 0}")
 
 
-def _spelled_value(words: str) -> tuple[Decimal, bool]:
-    total, current, magnitude = 0, 0, False
+def _spelled_value(words: str) -> tuple[Decimal, int]:
+    total, current, magnitude = 0, 0, 0
     for word in re.findall("[a-z]+", words.lower()):
         if word == "hundred":
             current = max(current, 1) * 100
         elif word in _MAGNITUDES:
-            total, current, magnitude = total + max(current, 1) * 10 ** _MAGNITUDES[word], 0, True
+            power = _MAGNITUDES[word]
+            total, current, magnitude = total + max(current, 1) * 10**power, 0, max(magnitude, power)
         else:
             current += _WORDS.get(word, 0)
     return Decimal(total + current), magnitude
@@ -198,21 +202,18 @@ def _currency(name: str | None) -> str:
 
 def _before(text: str, start: int) -> tuple[str, int]:
     """The currency that ends right before `start` (one space between is allowed), and where it begins."""
-    head = text[max(0, start - 5) : start].upper().removesuffix(" ")
-    if not head:
-        return "", start
-    last = head[-1]
-    if not (last in "$€£¥₹" or last.isalpha()):
+    head = text[max(0, start - 5) : start].removesuffix(" ")
+    if not head or not (head[-1] in "$€£¥₹" or head[-1].isalpha()):
         return "", start
     shift = 1 if text[start - 1] == " " else 0
     for length in (3, 2, 1):
-        name = head[-length:]
-        if name in _SIGNS or (name in CURRENCIES and not head[-length - 1 : -length].isalnum()):
+        name, outside = head[-length:], head[-length - 1 : -length]
+        if name.upper() in _SIGNS or (name in (*CURRENCIES, *_LOWER_CODES) and not outside.isalnum()):
             return _currency(name), start - shift - len(name)
     return "", start
 
 
-def _quantity(text: str, start: int, end: int, value: Decimal, magnitude: bool) -> Quantity | None:
+def _quantity(text: str, start: int, end: int, value: Decimal, magnitude: int) -> Quantity | None:
     inner = text[start - 1 : start] if start else ""
     currency, begin = _before(text, start - (inner in "-(" and bool(inner)))
     if not currency:
@@ -227,10 +228,10 @@ def _quantity(text: str, start: int, end: int, value: Decimal, magnitude: bool) 
         return None
     word = short[0] if short else after["magnitude"]
     if word:
-        value, magnitude = value * 10 ** _MAGNITUDES[word.strip(" -").lower()], True
+        magnitude = _MAGNITUDES[word.strip(" -").lower()]
+        value *= Decimal(10) ** magnitude
     stop = after.end()
-    if text[stop - 1] == "." and text[stop - 2].isdigit():
-        stop -= 1
+    stop -= text[stop - 1] == "."
     bracketed = opened and text[stop : stop + 1] == ")"
     currency = currency or _currency(after["currency"])
     return Quantity(-value if negative else value, currency, bool(after["percent"]), magnitude, bracketed, begin, stop)
@@ -247,7 +248,7 @@ def numbers(text: str) -> list[Quantity]:
         i = bisect_right(starts, run.start())
         if match and not (i and taken[i - 1][1] > run.start()):
             end = match.end()
-            found.append(_quantity(text, *match.span(), _decimal(match[0]), False))
+            found.append(_quantity(text, *match.span(), _decimal(match[0]), 0))
     end = 0
     for start in words_in(text, _STARTERS):
         match = _SPELLED.match(text, start) if start >= end else None
@@ -265,11 +266,9 @@ def _ranges(text: str, found: list[Quantity]) -> list[Quantity]:
         between = text[first.end : second.start]
         if between not in ("-", " - ", " to ") or first.percent or first.magnitude:
             continue
-        scale = Decimal(1)
-        if second.magnitude and second.value:
-            scale = Decimal(10) ** (3 * ((second.value.adjusted()) // 3))
-        if second.magnitude and first.value < second.value / scale and first.value < 1000:
-            first = first._replace(value=first.value * scale, magnitude=True)
+        scaled = first.value * Decimal(10) ** second.magnitude
+        if second.magnitude and scaled < second.value:
+            first = first._replace(value=scaled, magnitude=second.magnitude)
         first = first._replace(percent=second.percent, currency=first.currency or second.currency)
         found[i - 1] = first
         if first.currency and not second.currency and not second.percent:

@@ -21,6 +21,9 @@ from evalsuite.lab.readers.wordtables import Table
 
 _NUMBERED = re.compile(r"(?:\d+(?:\.\d+)*[.)]?|[IVXLC]+[.)]|[A-Z][.)]|§+ ?\d+)\s+\S|(?:article|section|clause|schedule|"
                        r"annex|appendix|exhibit|part|chapter)\s+[\dA-Z]", re.IGNORECASE)  # fmt: skip
+_PROPERTIES, _STYLE, _SHADING, _MARK, _OUTLINE, _NUMBER = (
+    W + name for name in ("pPr", "pStyle", "shd", "rPr", "outlineLvl", "numPr")
+)
 _METADATA = ("title", "subject", "description", "keywords", "category")
 
 
@@ -216,10 +219,12 @@ class _Story:
     def paragraph(self, node: Any, background: str, place: str) -> Paragraph:
         """Read a w:p; what it refers to is noted in the document."""
         document, styles = self.document, self.document.styles
-        properties = node.find(W + "pPr")
-        style = value(properties, "pStyle") or styles.default
+        own = node.find(_PROPERTIES)
+        properties = {child.tag: child for child in own} if own is not None else {}
+        style = _val(properties.get(_STYLE)) or styles.default
         look, shade = styles.paragraph(style)
-        inline = self.reader.paragraph(node, look, styles.fill(properties) or shade or background)
+        shade = (styles.fill(own) if _SHADING in properties else None) or shade or background
+        inline = self.reader.paragraph(node, look, shade)
         for note in inline.notes:
             document.references.setdefault(note)
         for comment in inline.comments:
@@ -230,7 +235,7 @@ class _Story:
         self.carried = []
         result = Paragraph(boxes=inline.boxes, diagrams=inline.diagrams, hidden=[*inline.hidden, *_hidden(pieces)])
         visible = [piece for piece in pieces if not piece.hidden]
-        mark = properties.find(W + "rPr") if properties is not None else None
+        mark = properties.get(_MARK)
         gone = mark is not None and (mark.find(W + "del") is not None or mark.find(W + "moveFrom") is not None)
         if gone and document.changes == "accept":
             self.carried = visible
@@ -239,20 +244,19 @@ class _Story:
         if not result.text.strip():
             return result
         result.level, result.title = styles.heading(style)
-        outline = value(properties, "outlineLvl")
+        outline = _val(properties.get(_OUTLINE))
         if outline is not None:
             result.level = (whole(outline, 9) + 1) % 10
         bold = all(piece.bold for piece in visible if piece.text.strip())
-        number, level = self.number(properties, style)
+        number, level = self.number(properties.get(_NUMBER), style)
         label = document.numbering.next(number, level) if number else ""
         result.heading_like = _heading_like(result.text, bold, bool(label))
         if label:
             result.text = f"{label} {result.text}"
         return result
 
-    def number(self, properties: Any, style: str) -> tuple[str, int]:
-        """(numId, level from 0) of a paragraph; "" without one."""
-        numbers = properties.find(W + "numPr") if properties is not None else None
+    def number(self, numbers: Any, style: str) -> tuple[str, int]:
+        """(numId, level from 0) of a paragraph with this w:numPr or style; "" without one."""
         of_style, level_of_style = self.document.styles.numbering(style)
         number = value(numbers, "numId") or of_style
         if number is None or number == "0":
@@ -339,6 +343,10 @@ def flat(container: Any) -> Iterator[Any]:
                 yield from flat(branch)
         else:
             yield child
+
+
+def _val(node: Any) -> str | None:
+    return None if node is None else node.get(W + "val")
 
 
 def _hidden(pieces: list[Piece]) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,8 @@ def blocks(text: str, prefix: str) -> list[Block]:
     parser.feed(text)
     parser.close()
     parser.flush()
+    while parser.open:
+        parser.handle_endtag(parser.open[-1][0])
     return parser.found
 
 
@@ -84,12 +86,17 @@ class _Parser(HTMLParser):
             return
         if tag in _BLOCKS:
             self.flush()
-        while self.open and self.open.pop()[0] != tag:
-            pass
-        if tag == "tr" and self.rows:
-            line, cells = self.rows.pop()
-            if any(cells):
-                self.found.append(Block(f"{self.prefix}{line}", " | ".join(cells), "row", cells=tuple(cells)))
+        while self.open:
+            name = self.open.pop()[0]
+            if name == "tr":
+                self._end_row()
+            if name == tag:
+                break
+
+    def _end_row(self) -> None:
+        line, cells = self.rows.pop() if self.rows else (0, [])
+        if any(cells):
+            self.found.append(Block(f"{self.prefix}{line}", " | ".join(cells), "row", cells=tuple(cells)))
 
     def handle_data(self, data: str) -> None:
         reason = self.open[-1][1] if self.open else ""

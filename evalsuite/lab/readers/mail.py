@@ -16,6 +16,7 @@ from evalsuite.lab.documents import extract as extract_any
 from evalsuite.lab.readers import html, text
 from evalsuite.lab.readers.package import sniff
 
+_KNOWN = {"from", "to", "subject", "date", "received", "mime-version", "content-type"}
 _HEADERS = ("From", "To", "Cc", "Bcc", "Reply-To", "Date", "Subject")
 
 
@@ -25,7 +26,7 @@ def extract(data: bytes, extension: str, changes: Changes, depth: int) -> Conten
     if found or b"\0" in data[:4096]:
         raise UnreadableError(f"is not an e-mail: it holds {found or 'binary data'}")
     message = BytesParser(policy=policy.default).parsebytes(data)
-    if not any(message[name] for name in ("From", "To", "Subject", "Date", "Received", "MIME-Version", "Content-Type")):
+    if not _KNOWN & {name.lower() for name, _ in message.raw_items()}:
         raise UnreadableError("is not an e-mail: it has none of the headers From, To, Subject and Date")
     reader = _Mail(changes, depth)
     reader.headers(message)
@@ -43,8 +44,8 @@ class _Mail:
 
     def headers(self, message: MIMEPart[Any, Any]) -> None:
         for name in _HEADERS:
-            for value in message.get_all(name, []):
-                self.blocks.append(Block(name, f"{name}: {' '.join(str(value).split())}", "line"))
+            for value in _header(message, name):
+                self.blocks.append(Block(name, f"{name}: {' '.join(value.split())}", "line"))
 
     def part(self, part: MIMEPart[Any, Any]) -> None:
         """A part of the message with all that is inside it; of alternatives the plain text."""
@@ -102,6 +103,14 @@ class _Mail:
             name = f"{path.stem} ({number}){path.suffix}"
         self.names.add(name)
         return name
+
+
+def _header(message: MIMEPart[Any, Any], name: str) -> list[str]:
+    """The values of a header, decoded; as they stand in the file where the library fails on them."""
+    try:
+        return [str(value) for value in message.get_all(name, [])]
+    except (ValueError, LookupError, AttributeError, TypeError):
+        return [str(value) for key, value in message.raw_items() if key.lower() == name.lower()]
 
 
 def _chosen(alternative: MIMEPart[Any, Any]) -> Iterator[MIMEPart[Any, Any]]:

@@ -24,6 +24,7 @@ _SIMPLE = {W + tag: text for tag, text in _MARKS.items()}
 _THROUGH = {
     W + tag for tag in ("hyperlink", "smartTag", "customXml", "fldSimple", "dir", "bdo", "sdtContent", "rubyBase")
 }
+_TEXT = {W + "t", W + "delText"}
 _ADDED = {W + "ins", W + "moveTo"}
 _REMOVED = {W + "del", W + "moveFrom"}
 
@@ -120,9 +121,11 @@ class Reader:
             hidden, bold = unseen(look, self._background), bool(look.bold)
         text = ""
         for child in run:
+            if child is properties:
+                continue
             tag = child.tag
-            if tag == W + "t" or tag == W + "delText":
-                text += child.text or ""
+            if tag in _TEXT:
+                text += (child.text or "").replace("\n", " ")
             elif tag in _SIMPLE:
                 text += _SIMPLE[tag]
             elif tag == W + "fldChar":
@@ -136,6 +139,8 @@ class Reader:
                 self._found.notes.append((kind, child.get(W + "id", "")))
             elif tag == W + "commentReference":
                 self._found.comments.append(child.get(W + "id", ""))
+            elif tag == MC + "AlternateContent" and child.find(f"{MC}Fallback/{W}t") is not None:
+                text += "".join(item.text or "" for item in child.iterfind(f"{MC}Fallback/{W}t"))
             elif tag in (W + "drawing", W + "pict", W + "object", MC + "AlternateContent"):
                 self._add(text, change, hidden, bold)
                 text = ""
