@@ -1,4 +1,4 @@
-# make run    install what is needed, score the built-in retrievers on the bundled data, write the report
+# make run    install what is needed, score the built-in retrievers and agents on the bundled data, write the report
 # make test   install what is needed, lint, run all tests
 # make lint   ruff and mypy        make bench   the performance ratios of benchmarks/
 
@@ -6,11 +6,15 @@ BIN := .venv/bin
 # Real data beside the project, scored too where it is there.
 CORPORA := corpora/clauses-mini $(wildcard ../shared/data/cranfield)
 RETRIEVERS := -r bm25 -r dense -r hybrid:bm25+dense -r random -r prior
+# The embedded agent, and the audit agents that show what the rubric is worth: reference must pass all, the others little.
+AGENTS := -a extractive -a reference -a empty -a parrot -a title-echo -a injector
 
 .PHONY: run test lint bench setup
 
 run: setup
-	$(BIN)/evalsuite retrieval run $(CORPORA) $(RETRIEVERS) -o reports/make-run --report reports/make-run/report.html
+	$(BIN)/evalsuite retrieval run $(CORPORA) $(RETRIEVERS) -o reports/make-run
+	$(BIN)/evalsuite lab run tasks $(AGENTS) -o reports/make-run
+	$(BIN)/evalsuite report reports/make-run -o reports/make-run/report.html
 
 test: lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile

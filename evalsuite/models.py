@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import importlib
 import json
+import math
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -110,16 +112,22 @@ class ChatModel:
         messages: Sequence[ModelMessage],
         *,
         tools: Sequence[ToolDefinition] = (),
+        text_only: bool = False,
         schema: type[Any] | None = None,
         timeout: float | None = None,
     ) -> Reply:
-        """Ask once. `schema` (a pydantic model) asks for JSON of that shape. Raises ModelError, or BudgetError instead of asking."""
+        """Ask once. `schema` (a pydantic model) asks for JSON of that shape, `text_only` for an answer that calls no tool.
+
+        Raises ModelError, or BudgetError instead of asking.
+        """
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError
         from pydantic_ai.models import ModelRequestParameters
 
         parameters = _with_schema(self.model, schema) if schema else ModelRequestParameters(function_tools=list(tools))
         settings: Any = {**self.settings, **({"timeout": timeout} if timeout else {})}
+        if text_only:  # providers refuse a conversation with tool calls in it when no tools are declared
+            settings["tool_choice"] = "none"
         try:
             async with self.slots or contextlib.nullcontext():
                 self.budget.require()
@@ -141,7 +149,7 @@ class ChatModel:
         usage = response.usage
         tokens = {"input": usage.input_tokens, "output": usage.output_tokens, "cached": usage.cache_read_tokens}
         calls = [
-            (part.tool_call_id, part.tool_name, part.args_as_json_str())
+            (part.tool_call_id, part.tool_name, part.args if isinstance(part.args, str) else part.args_as_json_str())
             for part in response.parts
             if isinstance(part, ToolCallPart)
         ]
@@ -196,10 +204,12 @@ def create_model(
     kept = {key: value for key, value in (settings or {}).items() if value is not None}
     if spec.startswith("function:"):
         return ChatModel(spec, _function_model(spec), settings=kept, price=price, free=price is None)
-    provider, _, name = spec.replace(":", "/", 1).partition("/") if "/" not in spec else spec.partition("/")
-    if base_url:
-        return ChatModel(spec, _openai_compatible(name or provider, base_url), base_url, kept, price)
-    if not name:
+    provider, *rest = re.split("[/:]", spec, maxsplit=1)
+    name = rest[0] if rest else ""
+    if base_url and spec.strip() and (name or not rest):
+        name = name if provider == "openai" and rest else spec
+        return ChatModel(spec, _openai_compatible(name, base_url), base_url, kept, price)
+    if not (provider.strip() and name.strip()):
         raise UsageError(f"{spec!r} is not a model; accepted: {ACCEPTED}")
     return ChatModel(spec, _provider_model(provider, name, spec), None, kept, price)
 
@@ -250,8 +260,8 @@ def load_callable(spec: str) -> Callable[..., Any]:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"{spec!r} cannot be loaded: {error}") from error
+    except Exception as error:  # somebody else's code
+        raise UsageError(f"{spec!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise UsageError(f"{spec!r} is not callable")
     return found  # type: ignore[no-any-return]
@@ -262,7 +272,7 @@ def parse_price(text: str) -> tuple[str, Price]:
     name, _, numbers = text.rpartition("=")
     try:
         values = [float(number) for number in numbers.split(",")]
-        if not name or len(values) not in (2, 3) or min(values) < 0:
+        if not name or len(values) not in (2, 3) or min(values) < 0 or not all(map(math.isfinite, values)):
             raise ValueError
     except ValueError:
         raise UsageError(

@@ -166,13 +166,17 @@ class RunWriter:
         """Write run.json."""
         write_json(self.path / "run.json", self.manifest.model_dump(mode="json"))
 
-    def append(self, units: Iterable[Unit]) -> None:
-        """Add graded units and sync them to disk before returning; final ones are `done` from then on."""
+    def append(self, units: Iterable[Unit], *, sync: bool = True) -> None:
+        """Add graded units; final ones are `done` from then on.
+
+        They survive the death of the process once this returns, and with `sync` that of the machine too.
+        """
         added = list(units)
         lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in added]
         self._results.write(b"".join(lines))
         self._results.flush()
-        os.fsync(self._results.fileno())
+        if sync:
+            os.fsync(self._results.fileno())
         self.done.update((unit.key, unit) for unit in added if unit.final)
 
     def close(self, status: Status, **changes: Any) -> Manifest:

@@ -51,7 +51,7 @@ def main(port: int) -> None:
     parameters.chat_template = TEMPLATE
     parameters.n_ctx = 8192
     parameters.n_parallel = 1
-    parameters.cpuparams.n_threads = 2
+    parameters.cpuparams.n_threads = 1  # two would wait for each other on a busy machine
     parameters.port = port
     server = xllamacpp.Server(parameters)
     print("READY", server.listening_address, flush=True)

@@ -980,6 +980,23 @@ def _shaken(whole):
     return target.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("extension", "content"),
+    [
+        (".html", "<!--" * 100_000),
+        (".html", "<p><b>x" * 20_000),
+        (".html", "<![CDATA[" * 50_000 + ">"),
+        (".md", "<a hidden>" * 20_000),
+        (".md", "# a" + " " * 50_000 + "x"),
+        (".md", "a|b\n" + "-|" * 30_000 + "x"),
+    ],
+)
+def test_text_made_to_stall_a_parser_does_not(tmp_path, extension, content):
+    begin = time.process_time()
+    read(written(tmp_path / f"x{extension}", content))
+    assert time.process_time() - begin < 5
+
+
 # ---------------------------------------------------------------- the cache
 
 

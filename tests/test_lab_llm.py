@@ -64,11 +64,11 @@ def criteria(run_folder):
 PROFILE = """
 about: One example, because the model is small.
 system: |
-  You write memos with the function write. {deliverables} {tools} {memory} Example answer:
+  You write memos with the function write. Example answer:
   <tool_call>
   {{"name": "write", "arguments": {{"file": "memo.md", "content": "The notice period is ninety days."}}}}
   </tool_call>
-tools: [read, write]
+tools: [write]
 settings: {max_tokens: 96}
 """
 

@@ -390,7 +390,7 @@ class Flow:
     async def _trial(self, task: Task, trial: int, writer: RunWriter) -> None:
         def store(units: Sequence[Unit]) -> None:
             self._latest.update((unit.key, unit) for unit in units)
-            writer.append(units)
+            writer.append(units, sync=False)
 
         try:
             result = writer.done.get(("trial", task.id, str(trial)))
@@ -400,6 +400,7 @@ class Flow:
             if result.final:
                 folder = trial_folder(self.path, task.id, trial) / "deliverables"
                 await self.grader.grade(task, trial, folder, result.output, writer.done.keys(), store)
+            writer.append([])
         except BudgetError as error:
             self.stopped = error.message
         except Exception as error:

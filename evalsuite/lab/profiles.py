@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from evalsuite.errors import InputError, UsageError
 from evalsuite.lab.tools import Toolbox
@@ -14,6 +15,8 @@ from evalsuite.storage import sha256_json
 
 FOLDER = Path(__file__).parent / "profiles"
 ENDINGS = ("finish", "abandon")
+SLOTS = ("tools", "deliverables", "memory")
+BRACES = "the slots are {tools}, {deliverables}, {memory}, and any other brace is written twice: {{ }}"
 
 
 class Context(BaseModel):
@@ -44,7 +47,9 @@ class Profile(BaseModel):
     memory: bool = Field(
         default=False, description="notes left with `remember` are shown in later trials of the same task"
     )
-    settings: dict[str, Any] = Field(default_factory=dict, description="of the model: temperature, max_tokens, ...")
+    settings: dict[str, JsonValue] = Field(
+        default_factory=dict, description="of the model: temperature, max_tokens, ..."
+    )
 
     @property
     def sha256(self) -> str:
@@ -57,18 +62,31 @@ def bundled() -> list[str]:
 
 
 def load_profile(spec: str) -> Profile:
-    """A bundled profile by name, or any YAML file by path; `extends: NAME` takes over what it leaves out. Raises UsageError or InputError."""
-    path = FOLDER / f"{spec}.yaml" if spec in bundled() else Path(spec)
+    """A bundled profile by name, or any YAML file by path; `extends: NAME` takes over what it leaves out.
+
+    A path in `extends` starts from the folder of the file it stands in. Raises UsageError or InputError.
+    """
+    return _load(spec, Path(), ())
+
+
+def _load(spec: str, folder: Path, extended: tuple[Path, ...]) -> Profile:
+    path = FOLDER / f"{spec}.yaml" if spec in bundled() else folder / spec
     if not path.is_file():
-        raise UsageError(f"{spec!r} is not a profile; accepted: {', '.join(bundled())}, or the path of a YAML file")
+        raise UsageError(
+            f"{spec!r} is not a profile; accepted: {', '.join(bundled())}, or the path of a YAML file",
+            where=str(extended[-1]) if extended else "",
+        )
+    if path.resolve() in extended:
+        raise InputError(f"extends: {spec!r} leads in a circle", where=str(extended[-1]))
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if isinstance(data, dict) and "extends" in data:
-            data = {**load_profile(str(data["extends"])).model_dump(exclude={"name"}), **data}
-            del data["extends"]
+        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"is not YAML ({' '.join(str(error).split())})", where=str(path)) from error
+    if isinstance(data, dict) and "extends" in data:
+        base = _load(str(data.pop("extends")), path.parent, (*extended, path.resolve()))
+        data = _over(base.model_dump(exclude={"name"}), data)
+    try:
         profile = Profile.model_validate(data)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"is not YAML ({error})", where=str(path)) from error
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"])) or "the file"
@@ -78,10 +96,23 @@ def load_profile(spec: str) -> Profile:
     accepted = (*Toolbox.TOOLS, *ENDINGS)
     if unknown := [name for name in profile.tools if name not in accepted]:
         raise InputError(f"tools: {unknown[0]!r} is none; accepted: {', '.join(accepted)}", where=str(path))
-    try:
-        profile.system.format(tools="", deliverables="", memory="")
-    except (KeyError, IndexError, ValueError) as error:
-        raise InputError(
-            f"system: the slots are {{tools}}, {{deliverables}}, {{memory}}; found {error}", where=str(path)
-        ) from error
+    _check_slots(profile, path)
     return profile.model_copy(update={"name": profile.name or path.stem})
+
+
+def _over(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """`data` over `base`; of `context` and `settings` single keys."""
+    inner = {key: {**base[key], **data[key]} for key in ("context", "settings") if isinstance(data.get(key), dict)}
+    return {**base, **data, **inner}
+
+
+def _check_slots(profile: Profile, path: Path) -> None:
+    try:
+        fields = [(name, form, turn) for _, name, form, turn in Formatter().parse(profile.system) if name is not None]
+    except ValueError as error:
+        raise InputError(f"system: {error}; {BRACES}", where=str(path)) from error
+    for name, form, turn in fields:
+        if name not in SLOTS or form or turn:
+            raise InputError(f"system: found the slot {{{name}}}; {BRACES}", where=str(path))
+    if profile.memory and "memory" not in [name for name, _, _ in fields]:
+        raise InputError("system: a profile with memory needs the slot {memory}, where the notes go", where=str(path))

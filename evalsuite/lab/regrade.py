@@ -5,36 +5,40 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError
+from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError, shown
 from evalsuite.lab.evaluate import PACKAGES, Options, Outcome, in_loop, missing_units, outcome_of, suite_of
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.task import Task, load_tasks
 from evalsuite.lab.trial import examine, hashes, trial_folder
 from evalsuite.models import BudgetError
-from evalsuite.records import CriterionResult, Manifest, TrialResult, Unit
+from evalsuite.records import CriterionResult, Manifest, TrialResult, Vote
 from evalsuite.storage import RunWriter, environment, identity, place_run, read_manifest, read_units, sha256_json, slug
 
 
 def grade(output: str | Path, task: str | Path | Task, **options: Any) -> Outcome:
     """Grade deliverables that anybody made: the files below `output`, as trial 1 of the task.
 
-    `output` may be the folder of deliverables itself, or one that holds it as output/ or deliverables/.
+    `output` may be the folder of deliverables itself, or one that holds it as output/ or deliverables/. Links, and run
+    folders that the command itself writes there, are no deliverables.
     """
     chosen = Options(**options)
     place = Path(output)
     if not place.is_dir():
         raise InputError("is not a folder of deliverables", where=str(place))
-    inside = [place / name for name in ("output", "deliverables") if (place / name).is_dir()]
+    inside = [
+        found for name in ("output", "deliverables") if (found := place / name).is_dir() and not found.is_symlink()
+    ]
     files = inside[0] if inside else place
     tasks = [task] if isinstance(task, Task) else load_tasks([task])
     if len(tasks) != 1:
         raise UsageError(f"{task} holds {len(tasks)} tasks; outputs are graded against one")
-    sealed = hashes(files)
+    sealed, refused = _handed_in(files, chosen)
     system = {"name": place.resolve().name, "agent": "outputs", "output_sha256": sha256_json(sealed)}
     trial = TrialResult(task=tasks[0].id, trial=1, stop_reason="done", finished=True, cost=None, output=sealed)
+    trial.flags = [{"flag": "refused file", "where": name, "text": why} for name, why in refused.items()]
     trial.documents_total = len(tasks[0].document_files())
     return in_loop(
         _graded(
@@ -51,8 +55,9 @@ def grade(output: str | Path, task: str | Path | Task, **options: Any) -> Outcom
 def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, **options: Any) -> Outcome:
     """Grade the outputs of a run again: with another judge, rubric or profile, into a run folder of its own.
 
-    Verdicts whose question is the same (prompt, judge, vote number) are taken over and cost nothing. `tasks` says where the
-    tasks lie if they are not where the run found them.
+    Votes of the run whose question is the same (prompt, judge, vote number) are taken over and cost nothing; so a run that
+    somebody else hands in is checked with another judge or vote number. `tasks` says where the tasks lie if they are not
+    where the run found them.
     """
     chosen = Options(**options)
     source = Path(run)
@@ -62,19 +67,42 @@ def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, *
     units = read_units(source)
     trials = [unit for unit in units if isinstance(unit, TrialResult) and unit.final]
     loaded = _tasks_of(manifest, trials, tasks)
-    _remember(units, chosen)
+    if manifest.system.get("agent") == "harvey-labs" and any(
+        note.startswith("output/ is missing") for note in manifest.notes
+    ):
+        raise RunError("was imported without its output/; there is nothing to grade again", where=str(source))
     places = [(trial, trial_folder(source, trial.task, trial.trial) / "deliverables") for trial in trials]
     plan = {"trials": manifest.plan.get("trials") or max(trial.trial for trial in trials)}
-    system = {**manifest.system, "regraded_from": manifest.identity or sha256_json(manifest.suite.files)}
-    return in_loop(_graded(chosen, loaded, system, places, plan, [f"outputs of {source.name}, graded again"]))
+    system = {
+        **manifest.system,
+        "regraded_from": manifest.identity or sha256_json(manifest.suite.files),
+        "output_sha256": sha256_json([[trial.task, trial.trial, trial.output] for trial in trials]),
+    }
+    notes = [f"outputs of {source.name}, graded again"]
+    taken = [vote for unit in units if isinstance(unit, CriterionResult) for vote in unit.votes if vote.key]
+    return in_loop(_graded(chosen, loaded, system, places, plan, notes, taken))
+
+
+def _handed_in(files: Path, options: Options) -> tuple[dict[str, str], dict[str, str]]:
+    """({name: sha256} of the deliverables in a folder, {name: why} of what is none)."""
+    own = options.out.resolve()
+    sealed = {
+        name: digest for name, digest in hashes(files).items() if not (files / name).resolve().is_relative_to(own)
+    }
+    refused = {name: "its name cannot be printed" for name in sealed if not name.isprintable()}
+    links = [path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_symlink()]
+    refused |= dict.fromkeys(sorted(links), "is a symbolic link")
+    return {name: digest for name, digest in sealed.items() if name not in refused}, {
+        ascii(name)[1:-1]: why for name, why in refused.items()
+    }
 
 
 def _tasks_of(
     manifest: Manifest, trials: Sequence[TrialResult], tasks: Sequence[str | Path | Task] | None
 ) -> list[Task]:
-    wanted = {trial.task for trial in trials}
-    if not wanted:
+    if not trials:
         raise RunError("holds no finished trial", where=manifest.run_id)
+    wanted = {trial.task for trial in trials} | set(manifest.plan.get("tasks") or ())
     given = list(tasks) if tasks else manifest.plan.get("sources") or []
     if not given:
         raise UsageError("the run does not say where its tasks lie; give them with --tasks")
@@ -86,17 +114,6 @@ def _tasks_of(
     return found
 
 
-def _remember(units: Sequence[Unit], options: Options) -> None:
-    """Put the votes of a run into the verdict cache, for the case that they were cast on another machine."""
-    from evalsuite.lab.grading.judge import VoteCache
-
-    cache = VoteCache(options.place / "verdicts")
-    for unit in units:
-        for vote in unit.votes if isinstance(unit, CriterionResult) else []:
-            if vote.key and cache.get(vote.key) is None:
-                cache.put(vote.key, vote)
-
-
 async def _graded(
     options: Options,
     tasks: Sequence[Task],
@@ -104,9 +121,12 @@ async def _graded(
     places: Sequence[tuple[TrialResult, Path]],
     plan: dict[str, Any],
     notes: list[str],
+    taken: Sequence[Vote] = (),
 ) -> Outcome:
-    """Copy the outputs into a run folder and grade them there."""
+    """Copy the outputs into a run folder and grade them there. `taken`: votes that need not be asked for again."""
     grader = options.grader()
+    for judge in grader.panel.judges:
+        judge.cache.taken |= {vote.key: vote for vote in taken if vote.judge == judge.name}
     by_id = {task.id: task if options.judging != "lab-compat" else without_checks(task) for task in tasks}
     manifest = Manifest(
         kind="lab",
@@ -146,26 +166,36 @@ async def _graded(
 async def _trial(grader: Grader, task: Task, trial: TrialResult, files: Path, writer: RunWriter, cache: Path) -> None:
     folder = trial_folder(writer.path, task.id, trial.trial)
     stored = writer.done.get(trial.key)
-    if isinstance(stored, TrialResult):
-        trial = stored
-    else:
-        shutil.rmtree(folder / "deliverables", ignore_errors=True)
-        (folder / "deliverables").mkdir(parents=True)
-        for name in trial.output:
-            if (files / name).is_file():
-                (folder / "deliverables" / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(files / name, folder / "deliverables" / name)
-        transcript = files.parent / "transcript.jsonl"
-        if transcript.is_file():
-            shutil.copyfile(transcript, folder / "transcript.jsonl")
-        refused = [flag for flag in trial.flags if flag["flag"] == "refused file"]
-        trial = trial.model_copy(update={"flags": refused})
-        trial = await asyncio.to_thread(examine, trial, task, folder, trial.output, cache)
-        writer.append([trial])
     try:
+        if isinstance(stored, TrialResult):
+            trial = stored
+        else:
+            _copy(trial, files, folder)
+            refused = [flag for flag in trial.flags if flag.get("flag") == "refused file"]
+            trial = trial.model_copy(update={"flags": refused})
+            trial = await asyncio.to_thread(examine, trial, task, folder, trial.output, cache)
+            writer.append([trial])
         await grader.grade(task, trial.trial, folder / "deliverables", trial.output, writer.done.keys(), writer.append)
-    except BudgetError:
-        raise
-    except EvalsuiteError as error:
+    except Exception as error:
+        told = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
         left = [c for c in task.criteria if ("criterion", task.id, str(trial.trial), c.id) not in writer.done]
-        writer.append(errors_for(left, task, trial.trial, "unreadable", error.message))
+        writer.append(errors_for(left, task, trial.trial, "unreadable", told))
+
+
+def _copy(trial: TrialResult, files: Path, folder: Path) -> None:
+    """The deliverables as the trial lists them, and its transcript. Links are not followed: what they hide is then missing."""
+    shutil.rmtree(folder / "deliverables", ignore_errors=True)
+    (folder / "deliverables").mkdir(parents=True)
+    for name in trial.output:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise RunError(
+                f"lists {shown(name)} as a deliverable, which is no name inside its folder", where=str(files)
+            )
+        linked = any((files / part).is_symlink() for part in (path, *path.parents))
+        if not linked and (files / name).is_file():
+            (folder / "deliverables" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(files / name, folder / "deliverables" / name)
+    transcript = files.parent / "transcript.jsonl"
+    if transcript.is_file() and not transcript.is_symlink():
+        shutil.copyfile(transcript, folder / "transcript.jsonl")

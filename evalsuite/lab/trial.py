@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, UsageError
-from evalsuite.lab.agents.base import Agent, Assignment, Ending, Limits, Matter, Transcript
+from evalsuite.lab.agents.base import Agent, Assignment, Ending, Limits, Matter, Transcript, read_transcript
 from evalsuite.lab.documents import Extracted, UnreadableError, read
 from evalsuite.lab.grading.guard import flags
 from evalsuite.lab.profiles import Profile
@@ -23,7 +24,7 @@ from evalsuite.lab.tools import Toolbox
 from evalsuite.lab.workspace import Workspace
 from evalsuite.models import BudgetError, ChatModel
 from evalsuite.records import TrialResult
-from evalsuite.storage import sha256_file, sha256_json
+from evalsuite.storage import atomic_file, sha256_file, sha256_json
 
 GROUNDED_DOCUMENTS = 500  # in larger data rooms claims are looked up in the documents that were read
 
@@ -68,11 +69,11 @@ async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -
     BudgetError when the command's money is spent; the trial is then left for later.
     """
     folder = trial_folder(run, task.id, trial)
-    shutil.rmtree(folder / "workspace", ignore_errors=True)
+    Workspace(folder / "workspace", task.documents).close()  # what a killed attempt left
     began = time.perf_counter()
     with (
         Workspace.create(task.documents, folder / "workspace") as workspace,
-        Transcript(folder / "transcript.jsonl", resume=system.agent.needs_model) as transcript,
+        Transcript(folder / "transcript.jsonl", resume=getattr(system.agent, "resumes", False)) as transcript,
     ):
         tools = Toolbox(workspace, system.sandbox, cache=cache)
         memory = _Memory(folder.parent / "memory.jsonl", trial) if system.profile.memory else None
@@ -114,14 +115,14 @@ async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -
 
 async def _ended(system: System, assignment: Assignment) -> Ending:
     try:
-        async with asyncio.timeout(system.limits.seconds):
+        async with asyncio.timeout(system.limits.seconds) as limit:
             return await system.agent.work(assignment)
-    except TimeoutError:
-        assignment.so_far.stop_reason = "timeout"
-        return assignment.so_far
     except BudgetError:
         raise
     except Exception as error:
+        if limit.expired() and isinstance(error, TimeoutError):
+            assignment.so_far.stop_reason = "timeout"
+            return assignment.so_far
         told = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
         assignment.transcript.add({"role": "error", "text": traceback.format_exc()})
         assignment.so_far.stop_reason, assignment.so_far.error = "error", " ".join(told.split())
@@ -152,8 +153,9 @@ def examine(result: TrialResult, task: Task, folder: Path, sealed: dict[str, str
     shutil.rmtree(folder / "extracted", ignore_errors=True)
     for found in texts:
         target = folder / "extracted" / f"{found.name}.txt"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(found.text(), encoding="utf-8")
+        with contextlib.suppress(OSError):  # a.md beside a.md.txt/b.md; a name that is too long with .txt
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(found.text(), encoding="utf-8", errors="replace")
     return result.model_copy(
         update={
             "output": sealed,
@@ -186,22 +188,30 @@ def _grounding(texts: Sequence[Extracted], task: Task, documents_read: Sequence[
 
 
 class _Memory:
-    """Notes for later trials of the same task: one JSON line each; those of this trial or later ones are dropped first."""
+    """Notes for later trials of the same task: one JSON line each. A trial that is worked again begins without its own."""
 
     def __init__(self, path: Path, trial: int) -> None:
         self.path, self.trial = path, trial
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [record for record in map(json.loads, lines) if record["trial"] < trial]
-        self.notes = tuple(record["note"] for record in kept)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept), encoding="utf-8")
+        kept = [record for record in (read_transcript(path) if path.exists() else []) if record["trial"] != trial]
+        self.notes = tuple(record["note"] for record in kept if record["trial"] < trial)
+        with atomic_file(path) as stream:
+            stream.writelines(_line(record) for record in kept)
 
     def add(self, note: str) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"trial": self.trial, "note": note}, ensure_ascii=False) + "\n")
+        with self.path.open("ab") as stream:
+            stream.write(_line({"trial": self.trial, "note": note}))
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return f"{json.dumps(record)}\n".encode()
 
 
 def check_system(system: System) -> None:
     """Raise UsageError for a system that cannot work at all."""
     if system.agent.needs_model and system.model is None:
         raise UsageError(f"the agent {system.agent.name} needs a model: --model openai/NAME, anthropic/NAME ...")
+    if system.limits.cost is not None and system.model and not system.model.priced:
+        raise UsageError(
+            f"a limit of cost per trial needs the price of {system.model.name}, which is unknown; "
+            f"give it: --price {system.model.name}=IN,OUT (USD per million tokens)"
+        )

@@ -68,8 +68,11 @@ class Workspace:
 
     def close(self) -> None:
         """Remove the workspace's folder. Copy what is to be kept out of `output` before."""
-        subprocess.run(["chmod", "-R", "u+rwX", "--", self.root], check=False, stderr=subprocess.DEVNULL)
-        subprocess.run(["rm", "-rf", "--", self.root], check=False, stderr=subprocess.DEVNULL)
+        try:
+            shutil.rmtree(self.root)
+        except (OSError, RecursionError):  # folders without rights, or deeper than Python goes
+            subprocess.run(["chmod", "-R", "u+rwX", "--", self.root], check=False, stderr=subprocess.DEVNULL)
+            subprocess.run(["rm", "-rf", "--", self.root], check=False, stderr=subprocess.DEVNULL)
 
     def seal(self) -> dict[str, str]:
         """{"memo.docx": sha256} of the regular files in output/, sorted by name.

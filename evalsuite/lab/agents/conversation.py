@@ -89,13 +89,15 @@ class Conversation:
                 changed = True
         return changed
 
-    def summed_up(self, text: str, keep: int) -> bool:
+    def older(self, keep: int) -> int:
+        """Characters of the turns before the last `keep`."""
+        old = self._turns[:-keep]
+        return sum(_length(part) for response, request in old for part in (*response.parts, *request.parts))
+
+    def summed_up(self, text: str, keep: int) -> None:
         """Put the model's own summary in the place of all turns but the last `keep`."""
-        if len(self._turns) <= keep:
-            return False
         self._turns = self._turns[-keep:]
         self._summary = [self.request(f"What you found so far, in your own words:\n{text}")]
-        return True
 
     def digest(self, messages: Sequence[Any]) -> str:
         """Hash over what the messages say, without times and ids of ours."""
@@ -108,7 +110,7 @@ class Conversation:
 
 
 def _text(part: Any) -> str:
-    return part.args_as_json_str() if part.part_kind == "tool-call" else str(part.content)
+    return part.args_as_json_str() if part.part_kind.endswith("tool-call") else str(part.content)
 
 
 def _length(part: Any) -> int:

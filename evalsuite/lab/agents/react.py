@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from evalsuite.errors import UsageError
 from evalsuite.lab.agents.base import Assignment, Ending, Transcript, deliverable_names
 from evalsuite.lab.agents.conversation import Conversation
 from evalsuite.lab.profiles import ENDINGS, Profile
-from evalsuite.lab.tools import ToolError
+from evalsuite.lab.tools import Toolbox, ToolError
 from evalsuite.models import ChatModel, ModelError, Reply
 from evalsuite.records import StopReason
 
@@ -24,6 +25,7 @@ SUM_UP = (
     "Sum up for yourself, in full sentences, what you have read and found, with sources, and what is still to be done."
 )
 NUDGE = "You called no tool. If the work is complete call finish; if it cannot be done call abandon; otherwise go on."
+WORTH_A_SUMMARY = 4  # a summary is asked for once what it replaces is a quarter of the limit
 CUT = "Your answer was cut at the limit of output tokens. Go on in smaller steps."
 
 
@@ -33,6 +35,7 @@ class ReactAgent:
     name = "react"
     privileged = False
     needs_model = True
+    resumes = True  # goes on from the transcript of an interrupted attempt
 
     def settings(self) -> dict[str, Any]:
         return {}
@@ -61,6 +64,25 @@ def abandon(reason: str) -> str:
     return reason
 
 
+def remember(note: str) -> str:
+    """Leave a note that you will see when you work on a matter like this again.
+
+    Args:
+        note: What would have helped: where things are, what is easily missed, how to go about it.
+    """
+    return note
+
+
+@cache
+def _tool(name: str) -> Tool[None]:
+    """What the model is told of a tool, made once: its schema comes from the signature and the docstring."""
+    from pydantic_ai.tools import Tool
+
+    own = {"finish": finish, "abandon": abandon, "remember": remember}
+    function: Any = own.get(name) or getattr(Toolbox, name).__get__(object())
+    return Tool(function, takes_ctx=False)
+
+
 class _Tape:
     """The transcript of this attempt, over that of an interrupted one: what is the same is not written or paid twice."""
 
@@ -73,6 +95,11 @@ class _Tape:
         """The recorded answer to this very request."""
         line = self.old[self.at] if self.at < len(self.old) else {}
         return line if line.get("request_sha256") == request else None
+
+    def overflowed(self) -> bool:
+        """Whether the interrupted attempt found here that the model's window was full."""
+        line = self.old[self.at] if self.at < len(self.old) else {}
+        return line.get("role") == "compaction" and bool(line.get("window_full"))
 
     def add(self, **line: Any) -> None:
         if self.at < len(self.old):
@@ -102,31 +129,14 @@ class _Work:
         self.tools = self._tools()
         self.tape = _Tape(given.transcript)
         self.conversation = Conversation(self._system(), given.matter.instructions)
+        self.strategy = self.profile.context.strategy
         self.reviewed = self.profile.review is None
         self.nudged = False
         self.ending.tokens = {"input": 0, "output": 0, "cached": 0}
 
     def _tools(self) -> dict[str, Tool[None]]:
-        from pydantic_ai.tools import Tool
-
-        functions: list[Any] = [
-            {"finish": finish, "abandon": abandon}.get(name) or getattr(self.assignment.tools, name)
-            for name in self.profile.tools
-        ]
-        if self.profile.memory:
-            functions.append(self.remember)
-        tools: list[Tool[None]] = [Tool(function, takes_ctx=False) for function in functions]
-        return {tool.name: tool for tool in tools}
-
-    def remember(self, note: str) -> str:
-        """Leave a note that you will see when you work on a matter like this again.
-
-        Args:
-            note: What would have helped: where things are, what is easily missed, how to go about it.
-        """
-        if self.assignment.remember:
-            self.assignment.remember(note)
-        return "noted"
+        names = [*self.profile.tools, *(["remember"] if self.profile.memory else [])]
+        return {name: _tool(name) for name in names}
 
     def _system(self) -> str:
         notes = "".join(f"\n- {note}" for note in self.assignment.notes)
@@ -143,13 +153,20 @@ class _Work:
             if reason := self._limit():
                 return self._end(reason)
             try:
-                await self._make_room()
+                if await self._make_room():
+                    continue
+                if self.tape.overflowed():
+                    self._elide(window_full=True)
+                composition = self.conversation.composition()
                 reply = await self._ask(self.conversation.messages)
             except ModelError as error:
-                if error.kind == "context" and self.conversation.elide(self.profile.context.keep_turns):
+                if error.kind != "context":
+                    return self._end("error", error.message)
+                if self.strategy != "full" and self._elide(window_full=True):
                     continue
-                return self._end("context" if error.kind == "context" else "error", f"{error.kind}: {error.message}")
+                return self._end("context", error.message)
             self.ending.turns += 1
+            self.ending.context.append(composition)
             self.conversation.answered(reply.response)
             if reason := await self._act(reply):
                 return self._end(reason)
@@ -170,15 +187,14 @@ class _Work:
 
     async def _ask(self, messages: Sequence[Any], tools: bool = True) -> Reply:
         """The model's answer, from the interrupted attempt where the request is the same."""
-        definitions = [tool.tool_def for tool in self.tools.values()] if tools else []
+        definitions = [tool.tool_def for tool in self.tools.values()]
         request = hashlib.sha256(self.conversation.digest(messages).encode())
         request.update(json.dumps([self.model.describe(), self.profile.sha256, tools], sort_keys=True).encode())
         known = self.tape.answer(request.hexdigest())
         if known:
             reply = self.model.recorded(known)
         else:
-            reply = await self.model.request(messages, tools=definitions)
-        self.ending.context.append(self.conversation.composition())
+            reply = await self.model.request(messages, tools=definitions, text_only=not tools)
         for name in self.ending.tokens:
             self.ending.tokens[name] += reply.tokens[name]
         both_known = self.ending.cost is not None and reply.cost is not None
@@ -200,10 +216,8 @@ class _Work:
     async def _act(self, reply: Reply) -> StopReason | None:
         """Carry out the tool calls of one answer; the stop reason if it was the last."""
         if not reply.calls:
-            if not any(name in self.tools for name in ENDINGS):
+            if not reply.cut and (self.nudged or not any(name in self.tools for name in ENDINGS)):
                 return None if self._review() else "done"
-            if self.nudged and not reply.cut:
-                return "done"
             self.nudged = True
             self._say(CUT if reply.cut else NUDGE)
             return None
@@ -247,34 +261,62 @@ class _Work:
             return f"there is no tool {name!r}; there are: {', '.join(self.tools)}", True
         try:
             arguments = tool.function_schema.validator.validate_json(text or "{}")
-            return str(await tool.function_schema.call(arguments, cast(Any, None))), False
+            return await self._carry_out(name, arguments), False
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, p['loc'])) or 'arguments'}: {p['msg']}" for p in error.errors())
             return f"wrong arguments for {name}: {problems}", True
         except ToolError as error:
             return str(error), True
 
-    async def _make_room(self) -> None:
-        """Keep the conversation below the profile's limit."""
+    async def _carry_out(self, name: str, arguments: dict[str, Any]) -> str:
+        if name in ENDINGS:
+            return str(*arguments.values())
+        if name == "remember":
+            if self.assignment.remember:
+                self.assignment.remember(arguments["note"])
+            return "noted"
+        return str(await getattr(self.assignment.tools, name)(**arguments))
+
+    async def _make_room(self) -> bool:
+        """Keep the conversation below the profile's limit. True if the model was asked for that, which may reach a limit."""
         context = self.profile.context
-        if context.strategy == "full" or self.conversation.size <= context.limit:
-            return
-        if context.strategy == "elide":
-            changed = self.conversation.elide(context.keep_turns)
+        if self.strategy == "full" or self.conversation.size <= context.limit:
+            return False
+        if self.strategy == "elide":
+            self._elide()
+            return False
+        if self.conversation.older(context.keep_turns) < context.limit // WORTH_A_SUMMARY:
+            return False
+        self.tape.add(turn=self.ending.turns, role="user", text=SUM_UP)
+        reply = await self._ask([*self.conversation.messages, self.conversation.request(SUM_UP)], tools=False)
+        if not reply.text.strip():
+            self.strategy = "elide"
         else:
-            reply = await self._ask([*self.conversation.messages, self.conversation.request(SUM_UP)], tools=False)
-            changed = self.conversation.summed_up(reply.text, context.keep_turns)
+            self.conversation.summed_up(reply.text, context.keep_turns)
+            self.tape.add(turn=self.ending.turns, role="compaction", strategy="summary", size=self.conversation.size)
+        return True
+
+    def _elide(self, **why: bool) -> bool:
+        """Shorten old tool results; False if there was nothing to shorten."""
+        changed = self.conversation.elide(self.profile.context.keep_turns)
         if changed:
             self.tape.add(
-                turn=self.ending.turns, role="compaction", strategy=context.strategy, size=self.conversation.size
+                turn=self.ending.turns, role="compaction", strategy="elide", size=self.conversation.size, **why
             )
+        return changed
 
 
-def _arguments(text: str) -> Any:
+def _arguments(text: str) -> dict[str, Any]:
+    """What a transcript keeps: the arguments, or under INVALID_JSON what the model wrote instead."""
     try:
-        return json.loads(text or "{}")
-    except ValueError:
-        return text
+        arguments = json.loads(text or "{}", parse_constant=_no_json)
+    except (ValueError, RecursionError):
+        arguments = None
+    return arguments if isinstance(arguments, dict) else {"INVALID_JSON": text}
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
 
 
 def _dumped(response: ModelResponse) -> Any:

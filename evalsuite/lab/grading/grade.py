@@ -164,20 +164,13 @@ def _tampered(folder: Path, sealed: dict[str, str]) -> str:
     """What is not as the agent left it, or ""."""
     for name, stored in sealed.items():
         file = folder / name
-        if not file.is_file() or sha256_file(file) != stored:
-            return f"{name} is not what the agent left: its hash changed after the trial ended"
+        if file.is_symlink() or not file.is_file() or sha256_file(file) != stored:
+            return f"{name} is not what the agent left: it changed after the trial ended"
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in sealed and not path.name.startswith((".", "~$")) and (path.is_symlink() or not path.is_dir()):
+            return f"{name} is not of the agent: it came after the trial ended"
     return ""
-
-
-def extracted_texts(folder: Path, names: Sequence[str], cache: Path) -> dict[str, Extracted | None]:
-    """The text of every deliverable, None where it cannot be read."""
-    texts: dict[str, Extracted | None] = {}
-    for name in names:
-        try:
-            texts[name] = read(folder / name, name=name, cache=cache)
-        except UnreadableError:
-            texts[name] = None
-    return texts
 
 
 def errors_for(criteria: Sequence[Criterion], task: Task, trial: int, kind: str, reason: str) -> list[CriterionResult]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from evalsuite.errors import shown
+from evalsuite.errors import EvalsuiteError, shown
 from evalsuite.lab.documents import Extracted
 from evalsuite.lab.grading.judging import Judging, LabReply, Reply, occurs, quotable
 from evalsuite.lab.task import Criterion, Task
@@ -24,23 +27,29 @@ KINDS = ("judge_unavailable", "judge_malformed", "judge_refused", "unsupported_q
 
 
 class VoteCache:
-    """Verdicts by what was asked of whom: a folder of small JSON files, safe to share between runs and processes."""
+    """Verdicts by what was asked of whom: a folder of small JSON files, safe to share between runs and processes.
+
+    taken: votes of a run that is graded again; they serve this command and are never written to the folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.taken: dict[str, Vote] = {}
 
     def get(self, key: str) -> Vote | None:
-        """The stored vote, marked as cached; a damaged file counts as absent."""
+        """The stored vote, marked as cached; a file that is damaged or holds another vote counts as absent."""
         try:
-            vote = Vote.model_validate_json((self._file(key)).read_bytes())
+            vote = self.taken.get(key) or Vote.model_validate_json(self._file(key).read_bytes())
         except (OSError, ValidationError):
+            return None
+        if vote.key != key or vote.verdict == "error":
             return None
         return vote.model_copy(update={"cached": True})
 
     def put(self, key: str, vote: Vote) -> None:
-        """Keep a pass or fail; errors are asked again."""
+        """Keep a pass or fail; errors are asked again. A folder that cannot be written keeps nothing."""
         if vote.verdict != "error":
-            with atomic_file(self._file(key), sync=False) as stream:
+            with contextlib.suppress(OSError), atomic_file(self._file(key), sync=False) as stream:
                 stream.write(vote.model_dump_json().encode())
 
     def _file(self, key: str) -> Path:
@@ -56,9 +65,12 @@ class Work:
     judging: Judging
     prefix: str = field(init=False)
     text: str = field(init=False)
+    sha256: str = field(init=False)
+    """Hash over what every criterion of the scope is asked with."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prefix", self.judging.prompt_prefix(self.task, self.deliverables))
+        object.__setattr__(self, "sha256", fingerprint([self.judging.sha256, self.prefix]))
         object.__setattr__(self, "text", quotable(self.deliverables) if self.judging.verify_quotes else "")
 
 
@@ -70,6 +82,8 @@ class Judge:
     cache: VoteCache
     timeout: float = 300.0
     """Seconds per request."""
+    _under_way: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), repr=False)
+    """One at a time per question: trials that hand in the same text pay for its verdict once."""
 
     @property
     def name(self) -> str:
@@ -77,18 +91,16 @@ class Judge:
 
     def key(self, work: Work, criterion: Criterion, number: int) -> str:
         """What makes two votes the same: prompt (task, deliverable text, criterion), reply shape, judge and vote number."""
-        asked = [work.judging.sha256, work.prefix, work.judging.prompt_criterion(criterion)]
+        asked = [work.sha256, work.judging.prompt_criterion(criterion)]
         return fingerprint([asked, self.model.describe(), number])
-
-    def known(self, work: Work, criterion: Criterion, number: int) -> Vote | None:
-        """The vote if it was given before."""
-        return self.cache.get(self.key(work, criterion, number))
 
     async def vote(self, work: Work, criterion: Criterion, number: int = 1) -> Vote:
         """One vote. Never raises for what a model or its server does: that becomes an error vote with its kind."""
         key = self.key(work, criterion, number)
-        if stored := self.cache.get(key):
-            return stored
+        async with self._under_way[key]:
+            return self.cache.get(key) or await self._vote(key, work, criterion, number)
+
+    async def _vote(self, key: str, work: Work, criterion: Criterion, number: int) -> Vote:
         vote = Vote(judge=self.name, vote=number, verdict="error", key=key, cost=0.0)
         vote.tokens = {"input": 0, "output": 0, "cached": 0}
         try:
@@ -103,7 +115,7 @@ class Judge:
     async def _ask(self, vote: Vote, work: Work, criterion: Criterion) -> None:
         messages = self._messages(work, criterion)
         for attempt in range(1, ATTEMPTS + 1):
-            answer = await self.model.request(messages, schema=work.judging.reply, timeout=self.timeout)
+            answer = await self._answer(messages, work.judging)
             self._count(vote, answer)
             if answer.cut:
                 raise ModelError("judge_malformed", "the answer was cut at the limit of output tokens")
@@ -123,6 +135,16 @@ class Judge:
                 raise ModelError(kind, problem)
             messages = [*messages, *_repair(answer, problem)]
 
+    async def _answer(self, messages: list[Any], judging: Judging) -> Answer:
+        try:
+            return await self.model.request(messages, schema=judging.reply, timeout=self.timeout)
+        except EvalsuiteError:
+            raise
+        except Exception as error:  # what a provider's SDK does with an answer it did not expect
+            kind = "timeout" if isinstance(error, TimeoutError) else "judge_unavailable"
+            told = " ".join(str(error).split())[:500]
+            raise ModelError(kind, f"{type(error).__name__}: {told}") from error
+
     def _messages(self, work: Work, criterion: Criterion) -> list[Any]:
         from pydantic_ai.messages import CachePoint, ModelRequest, SystemPromptPart, UserPromptPart
 
@@ -138,10 +160,12 @@ class Judge:
 
 def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
     """The reply, read only from the structured answer: the whole text, or the arguments of the one answer tool."""
+    if len(answer.calls) > 1:
+        raise ValueError(f"{len(answer.calls)} answers; one is wanted")
     text = answer.calls[0][2] if answer.calls else answer.text.strip()
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}; found {shown(text, 200)}") from error
     try:
         return judging.reply.model_validate(value)
@@ -165,7 +189,8 @@ def _unsupported(reply: Reply, text: str) -> str:
 def _repair(answer: Answer, problem: str) -> Sequence[Any]:
     from pydantic_ai.messages import ModelRequest, ToolReturnPart, UserPromptPart
 
+    said = [answer.response] if answer.response.parts else []
     if answer.calls:
-        identifier, name, _ = answer.calls[0]
-        return [answer.response, ModelRequest(parts=[ToolReturnPart(name, problem, tool_call_id=identifier)])]
-    return [answer.response, ModelRequest(parts=[UserPromptPart(problem)])]
+        parts = [ToolReturnPart(name, problem, tool_call_id=identifier) for identifier, name, _ in answer.calls]
+        return [*said, ModelRequest(parts=parts)]
+    return [*said, ModelRequest(parts=[UserPromptPart(problem)])]

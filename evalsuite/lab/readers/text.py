@@ -82,16 +82,15 @@ def table(text: str, extension: str) -> Iterator[Block]:
 
 
 _FENCE = re.compile(r"\s{0,3}(```+|~~~+)")
-_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"\s{0,3}(#{1,6})\s+(.*)")
 _UNDERLINE = re.compile(r"\s{0,3}(=+|-+)\s*$")
 _ITEM = re.compile(r"\s*([-*+]|\d{1,9}[.)])\s+\S")
 _RULE = re.compile(r"\s{0,3}([-*_])(\s*\1){2,}\s*$")
 _TABLE_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(\|\s*:?-+:?\s*)*\|?\s*$")
-_COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.DOTALL)
+_MARKUP_START = re.compile(r"<!--|<(\w+)\b([^<>]*)>")
 _UNSEEN = re.compile(
-    r"<(\w+)\b[^>]*(?:display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|color\s*:\s*(?:white|#fff(?:fff)?)\b|"
-    r"\shidden\b)[^>]*>(.*?)</\1>",
-    re.DOTALL | re.IGNORECASE,
+    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|color\s*[:=]\s*[\"']?(?:white|#fff(?:fff)?)\b|\shidden\b",
+    re.IGNORECASE,
 )
 
 
@@ -102,11 +101,14 @@ def markdown(text: str) -> Iterator[Block]:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     hidden: dict[int, list[tuple[str, str]]] = {}
-    for pattern, reason in ((_COMMENT, "comment"), (_UNSEEN, "invisible HTML")):
-        for match in pattern.finditer(text):
-            line = text.count("\n", 0, match.start()) + 1
-            hidden.setdefault(line, []).append((reason, match.group(match.lastindex or 0)))
-        text = pattern.sub(lambda match: "\n" * match.group().count("\n"), text)
+    kept, done, line = list[str](), 0, 1
+    for begin, end, reason, inner in _invisible(text):
+        line += text.count("\n", done, begin)
+        hidden.setdefault(line, []).append((reason, inner))
+        breaks = text.count("\n", begin, end)
+        kept += [text[done:begin], "\n" * breaks]
+        done, line = end, line + breaks
+    text = "".join(kept) + text[done:]
     waiting = sorted(hidden)
     for block in _markdown(text.split("\n")):
         while waiting and waiting[0] <= int(block.anchor[2:]):
@@ -115,6 +117,25 @@ def markdown(text: str) -> Iterator[Block]:
         yield block
     for line in waiting:
         yield from _unseen(line, hidden)
+
+
+def _invisible(text: str) -> Iterator[tuple[int, int, str, str]]:
+    """(begin, end, reason, inner text) of HTML comments, and of elements styled to be invisible, in order."""
+    position, closed = 0, dict[str, bool]()
+    lower = text.lower()
+    for match in _MARKUP_START.finditer(text):
+        if match.start() < position:
+            continue
+        if not match.group(1):
+            end = text.find("-->", match.end())
+            position = end + 3 if end >= 0 else len(text)
+            yield match.start(), position, "comment", text[match.end() : end if end >= 0 else len(text)]
+        elif _UNSEEN.search(match.group(2)) and closed.get(ending := f"</{match.group(1).lower()}>", True):
+            end = lower.find(ending, match.end())
+            closed[ending] = end >= 0
+            if end >= 0:
+                position = end + len(ending)
+                yield match.start(), position, "invisible HTML", text[match.end() : end]
 
 
 def _unseen(line: int, hidden: dict[int, list[tuple[str, str]]]) -> Iterator[Block]:
@@ -144,7 +165,7 @@ def _markdown(source: list[str]) -> Iterator[Block]:
         heading = _HEADING.match(line)
         if heading:
             yield from paragraph()
-            yield Block(f"l.{number}", heading.group(2), "heading", level=len(heading.group(1)))
+            yield Block(f"l.{number}", _title(heading.group(2).rstrip()), "heading", level=len(heading.group(1)))
         elif gathered and len(gathered) == 1 and _UNDERLINE.match(line) and not _ITEM.match(gathered[0]):
             level = 1 if line.strip().startswith("=") else 2
             yield Block(f"l.{start}", gathered.pop(), "heading", level=level)
@@ -162,6 +183,12 @@ def _markdown(source: list[str]) -> Iterator[Block]:
                 start = number
             gathered.append(line.strip())
     yield from paragraph()
+
+
+def _title(text: str) -> str:
+    """A heading's text without the number signs that may close it."""
+    bare = text.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1].isspace() else text
 
 
 def _is_row(line: str, following: str, inside: bool) -> bool:
