@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import platform
@@ -18,6 +19,7 @@ from typing import Any
 
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo
+from pydantic_ai.usage import RequestUsage
 
 from evalsuite.lab.evaluate import run
 from evalsuite.lab.sandbox import choose
@@ -25,7 +27,15 @@ from evalsuite.lab.tools import Toolbox
 from evalsuite.lab.workspace import Workspace
 
 DOCUMENTS, CRITERIA = 5, 5
-MEMO = "# Memo\n\n" + "The Supplier may terminate on ninety days' notice after a change of control. " * 40
+MEMO = (
+    "# Memo {number}\n\n## Summary\n\nThe Supplier may terminate on ninety days' notice after a change of control.\n\n"
+    + "".join(
+        f"## Contract {n}\n\nThe parties agreed what follows from a sale of the company, and it is set out in the contract we read. "
+        f"We advise to ask for consent before closing, and to make that a condition.\n\n"
+        for n in range(20)
+    )
+)
+WRITTEN = itertools.count()
 LATENCY = 0.0
 SHELL = False
 
@@ -55,7 +65,7 @@ def steps() -> list[ToolCallPart]:
         ToolCallPart("list_files", {}),
         *reading,
         *shell,
-        ToolCallPart("write", {"file": "memo.md", "content": MEMO}),
+        ToolCallPart("write", {"file": "memo.md", "content": MEMO.format(number=next(WRITTEN))}),
     ]
 
 
@@ -65,21 +75,22 @@ async def associate(messages: list[ModelMessage], info: AgentInfo) -> ModelRespo
     turn = sum(isinstance(message, ModelResponse) for message in messages)
     *reading, writing = steps()
     parts: list[Any] = [reading, [writing], [ToolCallPart("finish", {"summary": "done"})]][min(turn, 2)]
-    return ModelResponse(parts=parts)
+    return ModelResponse(parts=parts, usage=RequestUsage(input_tokens=1000, output_tokens=100))
 
 
 async def judge(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
     await asyncio.sleep(LATENCY)
     reply = {"quotes": ["ninety days' notice"], "reasoning": "it says so", "rests_on_absence": False, "verdict": "pass"}
-    return ModelResponse(parts=[TextPart(json.dumps(reply))])
+    return ModelResponse(parts=[TextPart(json.dumps(reply))], usage=RequestUsage(input_tokens=1000, output_tokens=100))
 
 
+TRIALS = 8  # of each matter
 CALLS = 3  # model calls of one trial that follow one another; its judges come after them, in two waves
 JUDGE_WAVES = 2  # the first criterion alone, to fill a prefix cache, then the others together
 
 
 def write_tasks(folder: Path, n: int) -> list[Path]:
-    """n small matters."""
+    """n small matters, each worked TRIALS times."""
     for number in range(n):
         place = folder / "tasks" / "benchmark" / f"matter-{number:03}"
         (place / "documents").mkdir(parents=True)
@@ -117,12 +128,13 @@ def ours(folder: Path, tasks: list[Path], concurrency: int) -> None:
         ["react"],
         models=[f"function:{module}:associate"],
         judges=[f"function:{module}:judge"],
+        trials=TRIALS,
         concurrency=concurrency,
         out=folder / "out",
         cache=folder / "cache",
     )
     assert outcomes[0].complete, outcomes[0].manifest.error
-    assert outcomes[0].summary.criteria["passed"] == len(tasks) * CRITERIA
+    assert outcomes[0].summary.criteria["passed"] == len(tasks) * TRIALS * CRITERIA
 
 
 def bare(folder: Path, tasks: list[Path], concurrency: int) -> None:
@@ -146,7 +158,7 @@ def bare(folder: Path, tasks: list[Path], concurrency: int) -> None:
                 await trial(task, number, stream)
 
         with (folder / "bare.jsonl").open("w") as stream:
-            await asyncio.gather(*(one(number, task, stream) for number, task in enumerate(tasks)))
+            await asyncio.gather(*(one(number, task, stream) for number, task in enumerate(tasks * TRIALS)))
 
     asyncio.run(every())
 
@@ -160,7 +172,7 @@ def overhead(name: str, n: int, shell: bool, repetitions: int) -> Record:
         for work, into in ((bare, peers), (ours, found)):
             with tempfile.TemporaryDirectory() as place:
                 folder = Path(place)
-                tasks = write_tasks(folder, n)
+                tasks = write_tasks(folder, n // TRIALS)
                 wall, cpu = timed(lambda work=work, folder=folder, tasks=tasks: work(folder, tasks, 4))  # type: ignore[misc]
                 into.append(wall)
                 if work is ours:
@@ -178,7 +190,7 @@ def overlap(n: int, concurrency: int, latency: float, repetitions: int) -> Recor
     for _ in range(repetitions):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
-            tasks = write_tasks(folder, n)
+            tasks = write_tasks(folder, n // TRIALS)
             wall, cpu = timed(lambda folder=folder, tasks=tasks: ours(folder, tasks, concurrency))  # type: ignore[misc]
             found.append(wall)
             cpus.append(cpu)
@@ -195,12 +207,12 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--strict", action="store_true", help="exit 1 when a target is missed")
     options = parser.parse_args()
-    n, repetitions = (8, 1) if options.small else (200, 3)
+    n, repetitions = (16, 1) if options.small else (200, 3)
     records = [overhead("overhead", n, False, repetitions)]
     if not options.small:
         records.append(overhead("overhead-shell", 50, True, repetitions))
     records.append(
-        overlap(8 if options.small else 64, 4 if options.small else 16, 0.05 if options.small else 0.2, repetitions)
+        overlap(16 if options.small else 64, 4 if options.small else 16, 0.05 if options.small else 0.2, repetitions)
     )
     if options.json:
         print(json.dumps([asdict(record) | {"ok": record.ok} for record in records], indent=2))

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -286,12 +287,18 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, ensure_ascii=False, default=str).encode()).hexdigest()
 
 
+@cache
+def _json_schema(schema: type[Any]) -> dict[str, Any]:
+    shape: dict[str, Any] = schema.model_json_schema()
+    return shape
+
+
 def _with_schema(model: Model, schema: type[Any]) -> ModelRequestParameters:
     from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
 
-    shape = schema.model_json_schema()
+    shape = _json_schema(schema)
     if model.profile.get("supports_json_schema_output"):
         described = OutputObjectDefinition(json_schema=shape, name=schema.__name__, strict=True)
         return ModelRequestParameters(output_mode="native", output_object=described)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,9 @@ def verify(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, or folders that hold some.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path("report.html"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="The HTML file to write.")
+    ] = Path("report.html"),
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -82,6 +85,9 @@ def report(
 
 def main() -> None:
     """Entry point: turns every error into one line and an exit code; --debug shows the traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal's encoding cannot say is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or OK
         if code == INTERRUPTED:  # typer's answer to Ctrl-C
@@ -105,7 +111,9 @@ def main() -> None:
     except OSError as error:
         if "--debug" in sys.argv:
             raise
-        code = fail(UsageError(error.strerror or str(error)), "file_system", str(error.filename or ""), BAD_INPUT)
+        told = error.strerror or str(error)
+        told = told if error.filename else f"a file could not be read or written: {told}"
+        code = fail(UsageError(told), "file_system", str(error.filename or ""), BAD_INPUT)
     except Exception as error:
         if "--debug" in sys.argv:
             raise

@@ -10,6 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_json, progress
+from evalsuite.cli.laboptions import (
+    Aggregation,
+    BaseUrl,
+    Cache,
+    Concurrency,
+    JudgeHeat,
+    JudgeUrl,
+    Judges,
+    JudgesUrl,
+    Judging,
+    MaxCost,
+    OutputTokens,
+    Prices,
+    Select,
+    StrictNames,
+    Tasks,
+    Votes,
+)
 from evalsuite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,31 +37,6 @@ lab = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Run agents on matters and grade what they deliver."
 )
 
-Tasks = Annotated[list[Path], typer.Argument(help="Task folders, areas, or whole task roots such as a LAB checkout.")]
-Select = Annotated[str | None, typer.Option("--select", help="Only these: ids, areas or workflows, comma-separated.")]
-Judges = Annotated[
-    list[str] | None,
-    typer.Option("--judge", "-j", help="Model that judges what has no check, e.g. openai/NAME (repeat)."),
-]
-Judging = Annotated[
-    str, typer.Option("--judging", help="Judging profile: full, or lab-compat (LAB's own view, no checks).")
-]
-Votes = Annotated[int, typer.Option("--votes", help="Votes of each judge on each criterion.")]
-Aggregation = Annotated[
-    str, typer.Option("--aggregation", help="Votes to verdict: strict, majority, mean (LAB's dual).")
-]
-BaseUrl = Annotated[str | None, typer.Option("--base-url", help="OpenAI-compatible server for agent and judges.")]
-JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", help="The same for judges alone.")]
-JudgeHeat = Annotated[float | None, typer.Option("--judge-temperature", help="Sampling temperature of the judges.")]
-OutputTokens = Annotated[int, typer.Option("--max-output-tokens", help="Longest answer of a model.")]
-StrictNames = Annotated[bool, typer.Option("--strict-names", help="Deliverables count only under their exact path.")]
-MaxCost = Annotated[float | None, typer.Option("--max-cost", help="Stop before spending more than this, in USD.")]
-Prices = Annotated[
-    list[str] | None, typer.Option("--price", help="MODEL=IN,OUT[,CACHED] in USD per million tokens (repeat).")
-]
-Concurrency = Annotated[int, typer.Option("--concurrency", "-n", help="Trials, and model requests, at the same time.")]
-Cache = Annotated[Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")]
-
 
 @lab.command()
 def run(
@@ -51,37 +44,57 @@ def run(
     agent: Annotated[
         list[str],
         typer.Option(
-            "--agent", "-a", help="react, extractive, command:CMD, replay:PATH, module:callable ... (repeat)."
+            "--agent",
+            "-a",
+            metavar="AGENT",
+            help="react, extractive, command:CMD, replay:PATH, module:callable ...; lab list shows all (repeat).",
         ),
     ],
     model: Annotated[
-        list[str] | None, typer.Option("--model", "-m", help="openai/NAME, anthropic/NAME, PROVIDER/NAME (repeat).")
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Of react and its like: openai/NAME, anthropic/NAME, PROVIDER/NAME (repeat).",
+        ),
     ] = None,
     judge: Judges = None,
     profile: Annotated[
         list[str] | None,
-        typer.Option("--profile", "-p", help="Harness: default, review, memory, lab, or a YAML file (repeat)."),
+        typer.Option(
+            "--profile",
+            "-p",
+            metavar="PROFILE",
+            help="Harness of react: default, review, memory, lab, or a YAML file (repeat).  [default: default]",
+        ),
     ] = None,
     judging: Judging = "full",
-    trials: Annotated[int, typer.Option("--trials", "-k", help="Trials per task.")] = 1,
+    trials: Annotated[int, typer.Option("--trials", "-k", min=1, metavar="N", help="Trials per task.")] = 1,
     votes: Votes = 1,
     aggregation: Aggregation = "strict",
     concurrency: Concurrency = 4,
     select: Select = None,
     base_url: BaseUrl = None,
     judge_base_url: JudgeUrl = None,
-    temperature: Annotated[float | None, typer.Option(help="Sampling temperature of the agent's model.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, metavar="T", help="Sampling temperature of the agent's model.")
+    ] = None,
     judge_temperature: JudgeHeat = 0.0,
     max_output_tokens: OutputTokens = 16_384,
-    max_turns: Annotated[int, typer.Option(help="Model answers per trial.")] = 200,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens per trial, input and output.")] = None,
-    max_seconds: Annotated[float, typer.Option(help="Seconds per trial.")] = 7200,
-    max_trial_cost: Annotated[float | None, typer.Option(help="USD per trial.")] = None,
+    max_turns: Annotated[int, typer.Option(min=1, metavar="N", help="Model answers per trial.")] = 200,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Tokens per trial, input and output.")
+    ] = None,
+    max_seconds: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds per trial.")] = 7200,
+    max_trial_cost: Annotated[float | None, typer.Option(min=0, metavar="USD", help="USD per trial.")] = None,
     max_cost: MaxCost = None,
     price: Prices = None,
-    sandbox: Annotated[str, typer.Option(help="auto, bwrap, podman, docker or local.")] = "auto",
+    sandbox: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, bwrap, podman, docker, or local (with --unsafe-local).")
+    ] = "auto",
     unsafe_local: Annotated[
-        bool, typer.Option(help="Let the agent's commands run on this machine, unconfined.")
+        bool, typer.Option("--unsafe-local", help="With --sandbox local: commands run as you, unconfined.")
     ] = False,
     strict_names: StrictNames = False,
     out: Out = Path("reports"),
@@ -126,13 +139,13 @@ def run(
 @lab.command()
 def grade(
     output: Annotated[Path, typer.Argument(metavar="OUTPUT_DIR", help="Folder of deliverables, whoever made them.")],
-    task: Annotated[Path, typer.Option("--task", "-t", help="The task folder.")],
+    task: Annotated[Path, typer.Option("--task", "-t", metavar="TASK", help="The task folder.")],
     judge: Judges = None,
     judging: Judging = "full",
     votes: Votes = 1,
     aggregation: Aggregation = "strict",
     concurrency: Concurrency = 4,
-    base_url: BaseUrl = None,
+    base_url: JudgesUrl = None,
     judge_temperature: JudgeHeat = 0.0,
     max_output_tokens: OutputTokens = 16_384,
     max_cost: MaxCost = None,
@@ -166,14 +179,16 @@ def regrade(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A lab run folder.")],
     tasks: Annotated[
         list[Path] | None,
-        typer.Option("--tasks", "-t", help="Where the tasks lie now, if not where the run found them."),
+        typer.Option(
+            "--tasks", "-t", metavar="FOLDER", help="Where the tasks lie now, if not where the run found them (repeat)."
+        ),
     ] = None,
     judge: Judges = None,
     judging: Judging = "full",
     votes: Votes = 1,
     aggregation: Aggregation = "strict",
     concurrency: Concurrency = 4,
-    base_url: BaseUrl = None,
+    base_url: JudgesUrl = None,
     judge_temperature: JudgeHeat = 0.0,
     max_output_tokens: OutputTokens = 16_384,
     max_cost: MaxCost = None,
@@ -213,26 +228,27 @@ def import_(
     """Take over a scored LAB run: its verdicts, deliverables and transcript become a run folder."""
     from evalsuite.lab.evaluate import outcome_of
     from evalsuite.lab.labruns import import_run
-    from evalsuite.storage import read_manifest
+    from evalsuite.storage import read_manifest, require_folder
 
-    path = import_run(folder, out)
+    path = import_run(folder, require_folder(out, "output"))
     return _show([outcome_of(path, read_manifest(path))], as_json, report)
 
 
 @lab.command()
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A lab run folder.")],
-    to: Annotated[Path, typer.Option("--to", "-o", help="Folder for the score files.")],
+    to: Annotated[Path, typer.Option("--to", "-o", metavar="FOLDER", help="Folder for the score files.")],
     allow_errors: Annotated[
-        bool, typer.Option(help="Also where verdicts are errors, which LAB's files cannot say.")
+        bool, typer.Option("--allow-errors", help="Also where verdicts are errors, which LAB's files cannot say.")
     ] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
     """Write LAB's scores.json, or scores_<judge>.json and scores_dual.json for two judges, for every trial."""
     from evalsuite.lab.labruns import export_scores
+    from evalsuite.storage import require_folder
 
-    written = export_scores(run_folder, to, allow_errors=allow_errors)
+    written = export_scores(run_folder, require_folder(to, "output"), allow_errors=allow_errors)
     if as_json:
         print_json({"files": [str(path) for path in written]})
     else:
@@ -244,13 +260,13 @@ def export(
 @lab.command("list")
 def list_(
     tasks: Annotated[
-        list[Path] | None, typer.Argument(help="Task folders or roots. None: agents and profiles.")
+        list[Path] | None, typer.Argument(help="Task folders, areas or roots; without any, what can be named in a run.")
     ] = None,
     select: Select = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """List tasks; without an argument, agents, harness profiles and judging profiles."""
+    """List tasks; without an argument: agents, harness profiles, judging profiles and aggregations."""
     if not tasks:
         found = _catalogue()
         if as_json:
@@ -260,6 +276,7 @@ def list_(
             typer.echo(kind)
             for entry in entries:
                 typer.echo(f"  {entry['name']:<16} {entry['about']}")
+        typer.echo("agents besides these: module:callable, a function or class that works an assignment")
         return OK
     from evalsuite.lab.overview import overview
     from evalsuite.lab.task import load_tasks
@@ -285,18 +302,22 @@ def list_(
 
 @lab.command()
 def show(
-    task: Annotated[Path, typer.Argument(help="A task folder.")],
+    task: Annotated[Path, typer.Argument(help="A task folder, or with --select a folder of tasks.")],
     select: Select = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Show one task: instructions, documents, criteria with their checks."""
+    """Show one task: instructions, documents, criteria and whether a check or a judge decides them.
+
+    The rubric stands there too; --json has it in full, checks and quoted sources included.
+    """
     from evalsuite.lab.overview import describe
     from evalsuite.lab.task import load_tasks
 
     found = load_tasks([task], select)
     if len(found) != 1:
-        raise UsageError(f"{task} holds {len(found)} tasks; show takes one (--select ID)")
+        named = ", ".join(one.id for one in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise UsageError(f"holds {len(found)} tasks, show takes one; --select one of {named}", where=str(task))
     described = describe(found[0])
     if as_json:
         print_json(described)
@@ -304,8 +325,8 @@ def show(
     for key, value in described.items():
         if key == "criteria":
             continue
-        shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-        if shown not in (None, "", {}):
+        shown = ", ".join(map(str, value)) if isinstance(value, (list, dict)) else value
+        if shown not in (None, ""):
             typer.echo(f"{key}: {shown}")
     for criterion in described["criteria"]:
         check = (
@@ -395,13 +416,19 @@ def _show_plans(plans: list[Plan], as_json: bool) -> int:
         print_json({"dry_run": True, "runs": [{**asdict(plan), "run": str(plan.run)} for plan in plans]})
         return OK
     for plan in plans:
-        cost = "unknown (no price)" if plan.judge_cost is None else f"{plan.judge_cost:.2f} USD"
+        judged = plan.criteria - plan.verdicts_done - plan.by_check
+        cost = "cost unknown (give --price)" if plan.judge_cost is None else f"{plan.judge_cost:.2f} USD"
         typer.echo(f"{plan.run}: {plan.system}")
         typer.echo(f"  trials: {plan.trials} over {plan.tasks} tasks, {plan.trials_done} of them done")
         typer.echo(
-            f"  verdicts: {plan.criteria}, {plan.verdicts_done} done, {plan.by_check} by check, {plan.judge_calls} judge calls"
+            f"  verdicts: {plan.criteria}, {plan.verdicts_done} done, {plan.by_check} by check, {judged} by judges"
         )
-        typer.echo(f"  judges: about {plan.judge_tokens:,} input tokens, {cost}; an estimate, without prefix caches")
+        if plan.judge_calls:
+            typer.echo(
+                f"  judges: {plan.judge_calls} calls, about {plan.judge_tokens:,} input tokens, {cost} (estimated)"
+            )
+        elif judged:
+            typer.echo(f"  judges: none is named; {judged} verdicts will be errors (--judge MODEL)")
         typer.echo("  limits: " + ", ".join(f"{key} {value:g}" for key, value in plan.agent_limit.items()))
     return OK
 
@@ -411,12 +438,16 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
 
     from evalsuite.reporting import console
 
+    if report is not None:
+        from evalsuite.reporting.page import build
+
+        build([outcome.path for outcome in outcomes], report)
     rows = [(outcome.path, outcome.manifest, outcome.summary) for outcome in outcomes]
     if as_json:
         entries = [console.as_json(*row) for row in rows]
         print_json(entries[0] if len(entries) == 1 else entries)
     else:
-        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
+        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False, markup=False)
         for table in console.tables(rows):
             screen.print(table)
     aside = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
@@ -433,8 +464,5 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
             )
         aside.print(f"run folder: {outcome.path}", markup=False)
     if report is not None:
-        from evalsuite.reporting.page import build
-
-        build([outcome.path for outcome in outcomes], report)
         aside.print(f"report: {report}", markup=False)
     return OK if all(outcome.complete for outcome in outcomes) else ERRORS

@@ -116,11 +116,15 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
 
     from evalsuite.reporting import console
 
+    if report is not None:
+        from evalsuite.reporting.page import build
+
+        build([outcome.path for outcome in outcomes], report)
     rows = [(outcome.path, outcome.manifest, outcome.summary) for outcome in outcomes]
     if as_json:
         print_json([console.as_json(*row) for row in rows])
     else:
-        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
+        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False, markup=False)
         for table in console.tables(rows):
             screen.print(table)
     aside = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
@@ -152,9 +156,6 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
     for outcome in outcomes:
         aside.print(f"run folder: {outcome.path}", markup=False)
     if report is not None:
-        from evalsuite.reporting.page import build
-
-        build([outcome.path for outcome in outcomes], report)
         aside.print(f"report: {report}", markup=False)
     return ERRORS if any(outcome.summary is None for outcome in outcomes) else OK
 

@@ -12,7 +12,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
@@ -167,7 +167,6 @@ def _reader(extension: str) -> Callable[[bytes, str, Changes, int], Contents]:
 
 _memo: OrderedDict[str, Contents] = OrderedDict()
 _memo_lock = Lock()
-_save_lock = Lock()
 
 
 def _remembered(data: bytes, digest: str, extension: str, changes: Changes, cache: Path | None) -> Contents:
@@ -203,8 +202,9 @@ def _load(path: Path) -> Contents | None:
 
 
 def _save(path: Path, contents: Contents) -> None:
-    value = {"blocks": [astuple(block) for block in contents.blocks], "notes": contents.notes}
-    with _save_lock, atomic_file(path) as stream:
+    blocks = [(b.anchor, b.text, b.kind, b.level, b.cells, b.hidden) for b in contents.blocks]
+    value = {"blocks": blocks, "notes": contents.notes}
+    with atomic_file(path, sync=False) as stream:
         stream.write(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
 

@@ -13,7 +13,6 @@ from evalsuite.lab.evaluate import PACKAGES, Options, Outcome, in_loop, missing_
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.task import Task, load_tasks
 from evalsuite.lab.trial import examine, hashes, trial_folder
-from evalsuite.models import BudgetError
 from evalsuite.records import CriterionResult, Manifest, TrialResult, Vote
 from evalsuite.storage import RunWriter, environment, identity, place_run, read_manifest, read_units, sha256_json, slug
 
@@ -85,16 +84,20 @@ def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, *
 
 def _handed_in(files: Path, options: Options) -> tuple[dict[str, str], dict[str, str]]:
     """({name: sha256} of the deliverables in a folder, {name: why} of what is none)."""
-    own = options.out.resolve()
-    sealed = {
-        name: digest for name, digest in hashes(files).items() if not (files / name).resolve().is_relative_to(own)
+    own, inside = options.out.resolve(), files.resolve()
+    if own == inside:
+        raise UsageError(
+            "runs are written into the folder of deliverables itself; give another --out", where=str(files)
+        )
+    kept = {
+        name: digest
+        for name, digest in hashes(files).items()
+        if not (inside / name).is_relative_to(own) or inside.is_relative_to(own)
     }
-    refused = {name: "its name cannot be printed" for name in sealed if not name.isprintable()}
-    links = [path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_symlink()]
-    refused |= dict.fromkeys(sorted(links), "is a symbolic link")
-    return {name: digest for name, digest in sealed.items() if name not in refused}, {
-        ascii(name)[1:-1]: why for name, why in refused.items()
-    }
+    links = sorted(path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_symlink())
+    refused = {ascii(name)[1:-1]: "is a symbolic link" for name in links}
+    refused |= {ascii(name)[1:-1]: "its name cannot be printed" for name in kept if not name.isprintable()}
+    return {name: digest for name, digest in kept.items() if name.isprintable()}, refused
 
 
 def _tasks_of(
@@ -155,8 +158,6 @@ async def _graded(
     except (KeyboardInterrupt, asyncio.CancelledError):
         writer.close("interrupted", error="interrupted; run the same command again to go on from here")
         raise
-    except BudgetError as error:
-        return outcome_of(path, writer.close("interrupted", error=error.message))
     missing = missing_units(list(by_id.values()), plan["trials"], writer.done)
     told = f"{missing} trials or verdicts are errors or missing; run the same command again to complete it"
     manifest = writer.close("interrupted" if missing else "complete", error=told if missing else None)

@@ -69,7 +69,8 @@ async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -
     BudgetError when the command's money is spent; the trial is then left for later.
     """
     folder = trial_folder(run, task.id, trial)
-    Workspace(folder / "workspace", task.documents).close()  # what a killed attempt left
+    if (folder / "workspace").exists():  # what a killed attempt left
+        Workspace(folder / "workspace", task.documents).close()
     began = time.perf_counter()
     with (
         Workspace.create(task.documents, folder / "workspace") as workspace,

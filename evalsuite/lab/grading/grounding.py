@@ -8,6 +8,7 @@ claim may be in the documents and yet wrong); a claim listed as unsupported is o
 from __future__ import annotations
 
 import re
+import threading
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
@@ -45,6 +46,7 @@ _NUMBER_ALONE = re.compile(r"^\W*[\d.,']+\W*$")
 _HEADER_BLOCKS = 15
 _MOST_SUMS = 12
 _STEPS = 3
+_TASKS_KEPT = 32
 _LEADING_NUMBER = re.compile(
     r"^(?:(?:section|article|clause|schedule|exhibit|annex|§) ?)?(\d+(?:\.\d+)*)[.):]?(?= |$)", re.I
 )
@@ -76,7 +78,7 @@ def ground(deliverables: Sequence[Extracted], documents: Sequence[Extracted], in
     Returns {"claims": how many, "unsupported": [{"kind", "text", "where"}], "derived": the same, for what follows from
     other figures by arithmetic, "by_kind": {kind: {"claims", "unsupported", "derived"}}}. Equal claims count once.
     """
-    sources = _read(documents, instructions)
+    sources = _sources(documents, instructions)
     blocks = [(block, shown(block), i) for file in deliverables for i, block in enumerate(file.visible())]
     lower = sources.lower | _lower_words(text for _, text, _ in blocks)
     claims: list[Claim] = []
@@ -142,6 +144,22 @@ def _report(found: list[tuple[Claim, str]]) -> dict[str, Any]:
             counts[status] += 1
             lists[status].append({"kind": claim.kind, "text": claim.text, "where": claim.where})
     return {"claims": len(found), **lists, "by_kind": {kind: dict(by_kind[kind]) for kind in sorted(by_kind)}}
+
+
+_kept: dict[tuple[object, ...], Sources] = {}
+_keeping = threading.Lock()
+
+
+def _sources(documents: Sequence[Extracted], instructions: str) -> Sources:
+    """What the documents hold, read once for all trials of a task; the last few tasks are kept."""
+    key = (instructions, *((found.name, found.sha256, len(found.blocks)) for found in documents))
+    sources = _kept.get(key) or _read(documents, instructions)
+    with _keeping:
+        _kept.pop(key, None)
+        while len(_kept) >= _TASKS_KEPT:
+            del _kept[next(iter(_kept))]
+        _kept[key] = sources
+    return sources
 
 
 def _read(documents: Sequence[Extracted], instructions: str) -> Sources:

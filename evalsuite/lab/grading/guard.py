@@ -49,6 +49,7 @@ _FENCE_FLAG = re.compile(rf"{_CHAT}|{_LOOKALIKE}|⟦\s*(?:begin|end)\b", re.I)
 _MARK = re.compile(r"⟦(?:U\+([0-9A-F]{4,6})|(.))⟧", re.S)
 
 _SPACED = re.compile(r"(?<![^\W_])(?:[^\W\d_][\s.\-_*·|/]){3,}[^\W\d_](?![^\W_])")
+_UNUSUAL = re.compile(r"[^\t\n\r -~]")
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 _LOOKS = str.maketrans("асеорхуіѕјԁһԛԝνοαι’‘‚“”„«»–—‑−", 'aceopxyisjdhqwvoai\'\'\'"""""----')
 _LONGEST_EXCERPT = 160
@@ -62,7 +63,9 @@ def fence(text: str) -> str:
     or look-alike of the fence is set in ⟦⟧. The fence is constant, so prompts share their prefix. `unfence` gives the
     text back.
     """
-    shown = "".join(f"⟦U+{ord(char):04X}⟧" if _unseen(char) or char in "⟦⟧" else char for char in text)
+    shown = _UNUSUAL.sub(
+        lambda char: f"⟦U+{ord(char[0]):04X}⟧" if _unseen(char[0]) or char[0] in "⟦⟧" else char[0], text
+    )
     return f"{BEGIN}\n{_NEUTRALISED.sub(_marked, shown)}\n{END}"
 
 
@@ -128,9 +131,12 @@ def _attempts(document: Extracted) -> Iterator[tuple[str, str, str]]:
 
 def _plain(text: str) -> str:
     """Lower case, single spaces; no accents, invisible characters, look-alike letters or s p a c e d words."""
-    seen = "".join(char for char in text if not _unseen(char))
-    folded = unicodedata.normalize("NFKD", seen.translate(_LOOKS).casefold()).translate(_LOOKS)
-    bare = "".join(char for char in folded if not unicodedata.combining(char))
+    if text.isascii():
+        bare = _UNUSUAL.sub("", text).lower()
+    else:
+        seen = "".join(char for char in text if not _unseen(char))
+        folded = unicodedata.normalize("NFKD", seen.translate(_LOOKS).casefold()).translate(_LOOKS)
+        bare = "".join(char for char in folded if not unicodedata.combining(char))
     closed = _SPACED.sub(lambda run: re.sub(r"[\W_]", "", run[0]), bare)
     return re.sub(r"\s*\n\s*", "\n", re.sub(r"[^\S\n]+", " ", closed)).strip()
 

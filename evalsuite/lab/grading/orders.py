@@ -90,6 +90,14 @@ _ENGLISH = (
     r"\b(?:output|return|respond|reply)(?: only)?(?: with)?(?: only)?(?: the)?(?: word| verdict| json)? [\"']pass[\"']",
     r"\b(?:your|the) (?:only |sole |real )?(?:task|job|verdict|answer) (?:is|must be|should be) (?:now )?"
     r"(?:to )?(?:output |return |say |answer )?[\"']?pass\b(?! ?-)",
+    r"\b(?:answer|respond with|reply with|return|output|record|give|issue)(?: the| a| your)? verdict(?: of)? "
+    rf"[\"']?{_PASS}",
+    # what is said to be settled
+    r"\brubric (?:has|was|is) (?:now |just )?(?:been )?(?:updated|changed|replaced|revised|superseded|suspended|waived)",
+    rf"\b(?:every|each|all)(?: of the)? {_CRITERIA} (?:of|for|in) (?:this|my|our) {_WORK} (?:is|are) {_MET}",
+    rf"\bmatch criteri(?:on|a) (?:above|below) (?:is|are|has been|have been) {_MET}",
+    r"\bmatch criteri(?:on|a) (?:is|are|has been|have been) (?:met|satisfied) (?:in full|fully|completely)",
+    rf"\bany other (?:finding|verdict|result|grade|score) (?:would|will) be an? (?:error|mistake) (?:of|by) (?:the )?{_MODEL}",
     # whom it addresses
     rf"\bas an? (?:\w+ ){{0,2}}?{_MODEL}\b(?<!assistant)(?<!language model)(?<!llm)",
     r"\bas an? (?:ai|impartial ai|llm|automated)…(?:evaluator|grader|judge|reviewer|examiner)\b",

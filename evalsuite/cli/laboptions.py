@@ -1,0 +1,64 @@
+"""Options that several commands of `evalsuite lab` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Tasks = Annotated[list[Path], typer.Argument(help="Task folders, areas, or whole task roots such as a LAB checkout.")]
+Select = Annotated[
+    str | None,
+    typer.Option("--select", metavar="IDS", help="Only these: task ids, areas or workflows, comma-separated."),
+]
+Judges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--judge", "-j", metavar="MODEL", help="Model that judges what has no check, e.g. openai/NAME (repeat)."
+    ),
+]
+Judging = Annotated[
+    str,
+    typer.Option("--judging", metavar="NAME", help="Judging profile: full, or lab-compat (LAB's own view, no checks)."),
+]
+Votes = Annotated[int, typer.Option("--votes", min=1, metavar="N", help="Votes of each judge on each criterion.")]
+Aggregation = Annotated[
+    str, typer.Option("--aggregation", metavar="NAME", help="Votes to verdict: strict, majority, mean (LAB's dual).")
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="OpenAI-compatible server for agent and judges.")
+]
+JudgeUrl = Annotated[str | None, typer.Option("--judge-base-url", metavar="URL", help="The same for the judges alone.")]
+JudgesUrl = Annotated[
+    str | None,
+    typer.Option("--base-url", "--judge-base-url", metavar="URL", help="OpenAI-compatible server for the judges."),
+]
+JudgeHeat = Annotated[
+    float | None,
+    typer.Option("--judge-temperature", min=0, metavar="T", help="Sampling temperature of the judges."),
+]
+OutputTokens = Annotated[
+    int, typer.Option("--max-output-tokens", min=1, metavar="N", help="Longest answer of a model.")
+]
+StrictNames = Annotated[bool, typer.Option("--strict-names", help="Deliverables count only under their exact path.")]
+MaxCost = Annotated[
+    float | None,
+    typer.Option(
+        "--max-cost", min=0, metavar="USD", help="Ask no model any more once this is spent; prices must be known."
+    ),
+]
+Prices = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--price", metavar="PRICE", help="MODEL=IN,OUT or MODEL=IN,OUT,CACHED, USD per million tokens (repeat)."
+    ),
+]
+Concurrency = Annotated[
+    int,
+    typer.Option("--concurrency", "-n", min=1, metavar="N", help="Trials, and model requests, at the same time."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite]."),
+]
