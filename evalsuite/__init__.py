@@ -1,8 +1,10 @@
 """evalsuite: retrieval and legal-agent evaluation with numbers one can trust.
 
-from evalsuite import evaluate
+from evalsuite import evaluate, lab_run
 runs = evaluate("corpora/clauses-mini", ["bm25", "dense"])
 print(runs[0].summary.measures["nDCG@10"])
+runs = lab_run("tasks", "extractive")
+print(runs[0].summary.all_pass)
 """
 
 from __future__ import annotations
@@ -12,6 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalsuite.errors import EvalsuiteError
+    from evalsuite.lab.evaluate import plan as lab_plan
+    from evalsuite.lab.evaluate import run as lab_run
+    from evalsuite.lab.regrade import grade as lab_grade
+    from evalsuite.lab.regrade import regrade as lab_regrade
+    from evalsuite.lab.task import Task, load_tasks
     from evalsuite.retrieval.corpus import Corpus, Document, Qrels, Query
     from evalsuite.retrieval.evaluate import Outcome, evaluate
     from evalsuite.retrieval.formats import load_corpus
@@ -37,6 +44,12 @@ _HOME = {
     "Run": "retrieval.runs",
     "in_order": "retrieval.runs",
     "read_run": "retrieval.runs",
+    "Task": "lab.task",
+    "lab_grade": "lab.regrade:grade",
+    "lab_plan": "lab.evaluate:plan",
+    "lab_regrade": "lab.regrade:regrade",
+    "lab_run": "lab.evaluate:run",
+    "load_tasks": "lab.task",
     "read_summary": "summary",
     "verify": "summary",
 }
@@ -53,9 +66,15 @@ __all__ = [
     "Query",
     "Retriever",
     "Run",
+    "Task",
     "evaluate",
     "in_order",
+    "lab_grade",
+    "lab_plan",
+    "lab_regrade",
+    "lab_run",
     "load_corpus",
+    "load_tasks",
     "measure",
     "read_run",
     "read_summary",
@@ -67,7 +86,8 @@ def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import evalsuite` costs nothing."""
     if name not in _HOME:
         raise AttributeError(f"module 'evalsuite' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"evalsuite.{_HOME[name]}"), name)
+    module, _, attribute = _HOME[name].partition(":")
+    return getattr(importlib.import_module(f"evalsuite.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:

@@ -64,7 +64,7 @@ def lab_numbers(manifest: Manifest, units: Sequence[QueryResult | CriterionResul
         **judge_numbers(trials, rates),
         **_work([trial.record for trial in trials if trial.record], rates),
         inexact_files=_inexact(criteria),
-        usage=_usage([trial.record for trial in trials if trial.record], criteria),
+        usage=usage_of([*(trial.record for trial in trials if trial.record), *criteria]),
     )
     rates.fill()
     return summary
@@ -192,8 +192,11 @@ def _inexact(criteria: list[CriterionResult]) -> list[dict[str, Any]]:
     return [{"task": task, "trial": trial, "file": file, "rule": rule} for task, trial, file, rule in found]
 
 
-def _usage(records: list[TrialResult], criteria: list[CriterionResult]) -> dict[str, Any]:
-    """Votes from the verdict cache and deterministic checks cost nothing and are not counted as calls."""
+def usage_of(units: Iterable[QueryResult | CriterionResult | TrialResult]) -> dict[str, Any]:
+    """Tokens, seconds and cost of agents and judges. Votes from the verdict cache and checks cost nothing, and are no calls."""
+    found = list(units)
+    records = [unit for unit in found if isinstance(unit, TrialResult)]
+    criteria = [unit for unit in found if isinstance(unit, CriterionResult)]
     votes = [vote for criterion in criteria for vote in criterion.votes if by_judge(vote)]
     paid = [vote for vote in votes if not vote.cached]
     agent = _spent([(r.tokens, r.cost) for r in records])

@@ -288,7 +288,7 @@ def fingerprint(value: Any) -> str:
 
 
 @cache
-def _json_schema(schema: type[Any]) -> dict[str, Any]:
+def _json_schema(schema: Any) -> dict[str, Any]:
     shape: dict[str, Any] = schema.model_json_schema()
     return shape
 
@@ -298,7 +298,7 @@ def _with_schema(model: Model, schema: type[Any]) -> ModelRequestParameters:
     from pydantic_ai.output import OutputObjectDefinition
     from pydantic_ai.tools import ToolDefinition
 
-    shape = _json_schema(schema)
+    shape = _json_schema(cast(Any, schema))
     if model.profile.get("supports_json_schema_output"):
         described = OutputObjectDefinition(json_schema=shape, name=schema.__name__, strict=True)
         return ModelRequestParameters(output_mode="native", output_object=described)

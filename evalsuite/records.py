@@ -41,7 +41,9 @@ class Manifest(Record):
     status: Status = "running"
     started_at: str = ""
     finished_at: str | None = None
-    plan: dict[str, Any] = Field(default_factory=dict, description="lab: trials per task, {task id: number of criteria}")
+    plan: dict[str, Any] = Field(
+        default_factory=dict, description="lab: trials per task, {task id: number of criteria}"
+    )
     usage: dict[str, Any] = Field(default_factory=dict, description="tokens, seconds, cost or 'unknown'")
     notes: list[str] = Field(default_factory=list, description="what a reader of the numbers must know")
     error: str | None = None
@@ -285,7 +287,9 @@ class LabSummary(Record):
     error_kinds: dict[str, int]
     tasks: list[TaskNumbers]
     trials: list[TrialNumbers]
-    graded_by: dict[str, int] = Field(description="criteria graded by check, judge, deliverable (missing); errors are ungraded")
+    graded_by: dict[str, int] = Field(
+        description="criteria graded by check, judge, deliverable (missing); errors are ungraded"
+    )
     judges: list[JudgeNumbers]
     agreement: list[Agreement]
     alpha: float | None = Field(description="Krippendorff's, over the first votes of all judges")

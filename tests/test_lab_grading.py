@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -204,7 +203,7 @@ FILTERED = ModelResponse([TextPart(reply("pass", ["ninety days"]))], finish_reas
         ('{"verdict": "pass"}', "judge_malformed", 2),
         ('["pass"]', "judge_malformed", 2),
         ("null", "judge_malformed", 2),
-        (reply("pass", ["\ud800"]), "judge_malformed", 2),
+        (reply("pass", ["ninety days"], reasoning="\ud800"), "judge_malformed", 2),
         (ModelResponse([ToolCallPart("answer", reply("pass", ["ninety days"]))] * 2), "judge_malformed", 2),
         (reply("pass", ["a hundred days"]), "unsupported_quote", 2),
         (reply("pass"), "unsupported_quote", 2),
@@ -513,7 +512,7 @@ def test_lab_compat_shows_title_output_and_criterion_alone(rich_task, graded):
         whole = asked.system + asked.prefix + asked.criterion
         assert asked.system == ""
         assert "Notice on change of control" in asked.prefix
-        assert f"{BEGIN}\n## memo.md\n# Memo" in asked.prefix
+        assert f"{BEGIN}\n## memo.md\nMemo\nOrrin Freight" in asked.prefix
         for absent in ("SECRET", "Read the note", "Austria", "changes hands", "[memo.md"):
             assert absent not in whole
         assert list(asked.schema["properties"]) == ["verdict", "reasoning"]
@@ -629,15 +628,14 @@ WORDS = {"p": PASS, "f": FAIL, "e": DOWN}
         ("eee", "eee", "error", "error", "error"),
     ],
 )
-def test_votes_become_a_verdict_by_the_named_rule(one, graded, first, second, strict, majority, mean):
-    said = {"strict": strict, "majority": majority, "mean": mean}
-    for aggregation, expected in said.items():
+def test_votes_become_a_verdict_by_the_named_rule(one, graded, tmp_path, first, second, strict, majority, mean):
+    for aggregation, expected in {"strict": strict, "majority": majority, "mean": mean}.items():
         court.asked = []
         court.answers = {"judge": in_turn(*map(WORDS.get, first)), "other": in_turn(*map(WORDS.get, second))}
         options = {"judges": [JUDGE, OTHER], "votes": 3, "aggregation": aggregation, "concurrency": 1}
-        outcome = graded(one, cache=graded_cache(outcome_name := aggregation), **options)
+        outcome = graded(one, cache=tmp_path / aggregation, **options)
         [result] = results(outcome).values()
-        assert result.verdict == expected, outcome_name
+        assert result.verdict == expected, aggregation
         votes = [(vote.judge, vote.vote) for vote in result.votes]
         assert votes == [(name, number) for name in (JUDGE, OTHER) for number in (1, 2, 3)]
         assert Counter(vote.verdict[0] for vote in result.votes) == Counter(first + second)
@@ -645,11 +643,6 @@ def test_votes_become_a_verdict_by_the_named_rule(one, graded, first, second, st
         errors = "e" in first + second
         assert result.share == (None if errors else pytest.approx((first + second).count("p") / 6))
         assert outcome.manifest.protocol["aggregation"] == aggregation
-
-
-@pytest.fixture(autouse=True)
-def caches(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys.modules[__name__], "graded_cache", lambda name: tmp_path / f"cache-{name}", raising=False)
 
 
 def test_labs_dual_numbers_are_those_of_a_hand_computation(tmp_path, place):
@@ -826,7 +819,7 @@ def test_votes_taken_over_from_a_run_do_not_enter_the_cache(source, task, place,
     forged = tmp_path / "forged"
     forged.mkdir()
     for name in ("run.json", "artifacts"):
-        os.symlink(source / name, forged / name)
+        (forged / name).symlink_to(source / name)
     (forged / "results.jsonl").write_text(lines)
     empty = tmp_path / "empty"
     assert verdicts(regrade(forged, judges=[JUDGE], out=tmp_path / "a", cache=empty)) == ["fail"] * 3
@@ -915,13 +908,14 @@ def test_links_in_a_run_folder_are_not_followed(source, place, tmp_path):
     assert "SECRET" not in "".join(path.read_text() for path in outcome.path.rglob("*.*") if path.is_file())
 
 
-def task_of(scores, folder, deliverable):
+def task_of(scores, folder):
+    """A task with the criteria that a score file names."""
     criteria = [
         {"id": entry["id"], "title": entry["title"], "match_criteria": f"PASS if: {entry['title']}"}
         for entry in scores["criteria_results"]
     ]
     folder.mkdir(parents=True)
-    task = {"title": scores["task"], "instructions": f"Output: `{deliverable}`", "criteria": criteria}
+    task = {"title": scores["task"], "instructions": "Write the memo.", "criteria": criteria}
     (folder / "task.json").write_text(json.dumps(task))
 
 
@@ -929,8 +923,7 @@ def task_of(scores, folder, deliverable):
 def test_a_published_lab_run_is_graded_again(shared_data, tmp_path, place):
     folder = shared_data / "lab" / "runs" / "run-a"
     scores = json.loads((folder / "scores.json").read_text())
-    [deliverable] = (path.name for path in (folder / "output").iterdir())
-    task_of(scores, tmp_path / "tasks" / scores["task"], deliverable)
+    task_of(scores, tmp_path / "tasks" / scores["task"])
     imported = import_run(folder, tmp_path / "imported")
     before = hashed(imported)
     said = {entry["title"]: entry["verdict"] for entry in scores["criteria_results"]}
@@ -991,7 +984,7 @@ def test_links_are_not_followed(task, graded, tmp_path):
     assert trial_of(outcome).output == {}
     assert sorted(flag["where"] for flag in trial_of(outcome).flags) == ["memo.md", "output"]
     assert court.asked == []
-    assert not [path for path in outcome.path.rglob("*.md")]
+    assert not list(outcome.path.rglob("*.md"))
 
 
 def test_text_that_is_not_utf8_is_graded(task, graded):

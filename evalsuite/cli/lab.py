@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from evalsuite.cli import labshow
 from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_json, progress
 from evalsuite.cli.laboptions import (
     Aggregation,
@@ -16,9 +17,9 @@ from evalsuite.cli.laboptions import (
     Cache,
     Concurrency,
     JudgeHeat,
-    JudgeUrl,
     Judges,
     JudgesUrl,
+    JudgeUrl,
     Judging,
     MaxCost,
     OutputTokens,
@@ -29,9 +30,6 @@ from evalsuite.cli.laboptions import (
     Votes,
 )
 from evalsuite.errors import UsageError
-
-if TYPE_CHECKING:
-    from evalsuite.lab.evaluate import Outcome, Plan
 
 lab = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Run agents on matters and grade what they deliver."
@@ -130,10 +128,10 @@ def run(
         **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
     }
     if dry_run:
-        return _show_plans(evaluate.plan(tasks, agent, select=select, **options), as_json)
+        return labshow.plans(evaluate.plan(tasks, agent, select=select, **options), as_json)
     with progress():
         outcomes = evaluate.run(tasks, agent, select=select, **options)
-    return _show(outcomes, as_json, report)
+    return labshow.outcomes(outcomes, as_json, report)
 
 
 @lab.command()
@@ -171,7 +169,7 @@ def grade(
             **_grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
             **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
         )
-    return _show([outcome], as_json, report)
+    return labshow.outcomes([outcome], as_json, report)
 
 
 @lab.command()
@@ -214,7 +212,7 @@ def regrade(
             **_grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
             **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
         )
-    return _show([outcome], as_json, report)
+    return labshow.outcomes([outcome], as_json, report)
 
 
 @lab.command("import")
@@ -231,7 +229,7 @@ def import_(
     from evalsuite.storage import read_manifest, require_folder
 
     path = import_run(folder, require_folder(out, "output"))
-    return _show([outcome_of(path, read_manifest(path))], as_json, report)
+    return labshow.outcomes([outcome_of(path, read_manifest(path))], as_json, report)
 
 
 @lab.command()
@@ -272,11 +270,7 @@ def list_(
         if as_json:
             print_json(found)
             return OK
-        for kind, entries in found.items():
-            typer.echo(kind)
-            for entry in entries:
-                typer.echo(f"  {entry['name']:<16} {entry['about']}")
-        typer.echo("agents besides these: module:callable, a function or class that works an assignment")
+        labshow.catalogue(found)
         return OK
     from evalsuite.lab.overview import overview
     from evalsuite.lab.task import load_tasks
@@ -285,18 +279,7 @@ def list_(
     if as_json:
         print_json(rows)
         return OK
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table()
-    for column in ("task", "title", "criteria", "checks", "documents", "deliverables"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column in ("criteria", "checks", "documents") else "left"
-        )
-    for row in rows:
-        cells = (row["id"], row["title"], row["n_criteria"], row["n_checks"], row["n_documents"])
-        table.add_row(*map(str, cells), ", ".join(row["deliverables"]))
-    Console(width=None if sys.stdout.isatty() else 160, emoji=False, markup=False).print(table)
+    labshow.table(rows)
     return OK
 
 
@@ -322,19 +305,7 @@ def show(
     if as_json:
         print_json(described)
         return OK
-    for key, value in described.items():
-        if key == "criteria":
-            continue
-        shown = ", ".join(map(str, value)) if isinstance(value, (list, dict)) else value
-        if shown not in (None, ""):
-            typer.echo(f"{key}: {shown}")
-    for criterion in described["criteria"]:
-        check = (
-            next(iter(criterion["check"]), "") if isinstance(criterion.get("check"), dict) else criterion.get("check")
-        )
-        marks = [f"check: {check}" if check else "judge", *(["critical"] if criterion.get("critical") else [])]
-        marks += [f"contested: {criterion['contested']}"] if criterion.get("contested") else []
-        typer.echo(f"\n{criterion['id']}  {criterion['title']}  [{'; '.join(marks)}]\n  {criterion['match_criteria']}")
+    labshow.task(described)
     return OK
 
 
@@ -409,60 +380,3 @@ def _catalogue() -> dict[str, list[dict[str, str]]]:
         "judging profiles": [{"name": name, "about": judging.about} for name, judging in JUDGINGS.items()],
         "aggregations": [{"name": name, "about": about} for name, about in AGGREGATIONS.items()],
     }
-
-
-def _show_plans(plans: list[Plan], as_json: bool) -> int:
-    if as_json:
-        print_json({"dry_run": True, "runs": [{**asdict(plan), "run": str(plan.run)} for plan in plans]})
-        return OK
-    for plan in plans:
-        judged = plan.criteria - plan.verdicts_done - plan.by_check
-        cost = "cost unknown (give --price)" if plan.judge_cost is None else f"{plan.judge_cost:.2f} USD"
-        typer.echo(f"{plan.run}: {plan.system}")
-        typer.echo(f"  trials: {plan.trials} over {plan.tasks} tasks, {plan.trials_done} of them done")
-        typer.echo(
-            f"  verdicts: {plan.criteria}, {plan.verdicts_done} done, {plan.by_check} by check, {judged} by judges"
-        )
-        if plan.judge_calls:
-            typer.echo(
-                f"  judges: {plan.judge_calls} calls, about {plan.judge_tokens:,} input tokens, {cost} (estimated)"
-            )
-        elif judged:
-            typer.echo(f"  judges: none is named; {judged} verdicts will be errors (--judge MODEL)")
-        typer.echo("  limits: " + ", ".join(f"{key} {value:g}" for key, value in plan.agent_limit.items()))
-    return OK
-
-
-def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
-    from rich.console import Console
-
-    from evalsuite.reporting import console
-
-    if report is not None:
-        from evalsuite.reporting.page import build
-
-        build([outcome.path for outcome in outcomes], report)
-    rows = [(outcome.path, outcome.manifest, outcome.summary) for outcome in outcomes]
-    if as_json:
-        entries = [console.as_json(*row) for row in rows]
-        print_json(entries[0] if len(entries) == 1 else entries)
-    else:
-        screen = Console(width=None if sys.stdout.isatty() else 160, emoji=False, markup=False)
-        for table in console.tables(rows):
-            screen.print(table)
-    aside = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
-    for outcome in outcomes:
-        name = outcome.manifest.system["name"]
-        for note in outcome.manifest.notes:
-            aside.print(f"note: {name}: {note}", markup=False)
-        if outcome.manifest.error:
-            aside.print(f"error: {name}: {outcome.manifest.error}", markup=False)
-        if outcome.reused:
-            aside.print(
-                f"note: {name}: this run was finished before; its results are shown (--fresh runs it again)",
-                markup=False,
-            )
-        aside.print(f"run folder: {outcome.path}", markup=False)
-    if report is not None:
-        aside.print(f"report: {report}", markup=False)
-    return OK if all(outcome.complete for outcome in outcomes) else ERRORS

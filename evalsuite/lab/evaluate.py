@@ -6,32 +6,27 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from evalsuite.errors import EvalsuiteError, RunError, UsageError
-from evalsuite.lab.agents import AGENTS, Agent, Limits, create
+from evalsuite.lab.agents import AGENTS, Agent
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
-from evalsuite.lab.grading.judge import Judge, VoteCache
-from evalsuite.lab.grading.judging import judging_profile
-from evalsuite.lab.grading.panel import Panel
-from evalsuite.lab.profiles import load_profile
-from evalsuite.lab.sandbox import Sandbox, choose
+from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
-from evalsuite.lab.trial import System, check_system, trial_folder, work
-from evalsuite.models import Budget, BudgetError, ChatModel, Price, create_model
+from evalsuite.lab.trial import System, trial_folder, work
+from evalsuite.labnumbers import usage_of
+from evalsuite.models import BudgetError
 from evalsuite.progress import track
 from evalsuite.records import CriterionResult, LabSummary, Manifest, Suite, TrialResult, Unit
 from evalsuite.storage import (
     RunWriter,
-    default_cache,
     environment,
     identity,
     place_run,
     read_manifest,
-    require_folder,
     sha256_json,
     slug,
 )
@@ -50,6 +45,7 @@ PACKAGES = (
 )
 CHARACTERS_PER_TOKEN = 4  # for estimates before spending, never for results
 ASSUMED_DELIVERABLE = 20_000  # characters, likewise
+INTERRUPTED = "interrupted; run the same command again to go on from here"
 T = TypeVar("T")
 
 
@@ -85,92 +81,6 @@ class Plan:
     agent_limit: dict[str, Any]
 
 
-@dataclass
-class Options:
-    """How tasks are worked and graded. Every field is a keyword of `run` and an option of `evalsuite lab run`."""
-
-    models: Sequence[str] = ()
-    profiles: Sequence[str] = ("default",)
-    judges: Sequence[str] = ()
-    judging: str = "full"
-    votes: int = 1
-    aggregation: str = "strict"
-    trials: int = 1
-    concurrency: int = 4
-    base_url: str | None = None
-    judge_base_url: str | None = None
-    temperature: float | None = None
-    judge_temperature: float | None = 0.0
-    max_output_tokens: int | None = 16_384
-    limits: Limits = field(default_factory=Limits)
-    sandbox: str = "auto"
-    unsafe_local: bool = False
-    strict_names: bool = False
-    max_cost: float | None = None
-    prices: dict[str, Price] = field(default_factory=dict)
-    out: Path = Path("reports")
-    cache: Path | None = None
-    fresh: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("votes", 1), ("concurrency", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be {least} or more; found {getattr(self, name)}")
-        self.out = require_folder(Path(self.out), "output")
-        self.cache = require_folder(default_cache() if self.cache is None else Path(self.cache), "cache")
-        self.budget = Budget(self.max_cost)
-        self.slots = asyncio.Semaphore(self.concurrency)
-
-    @property
-    def place(self) -> Path:
-        """The cache folder."""
-        return self.cache or default_cache()
-
-    def model(self, spec: str, base_url: str | None, settings: dict[str, Any]) -> ChatModel:
-        """A model that shares this command's budget and request slots. Raises UsageError if its price must be known and is not."""
-        found = create_model(spec, base_url=base_url, price=self.prices.get(spec), settings=settings)
-        if self.max_cost is not None and not found.priced:
-            raise UsageError(
-                f"--max-cost needs the price of {spec}, which is unknown; give it: --price {spec}=IN,OUT (USD per million tokens)"
-            )
-        found.budget, found.slots = self.budget, self.slots
-        return found
-
-    def grader(self) -> Grader:
-        """How verdicts come about."""
-        judging = judging_profile(self.judging)
-        settings = {"temperature": self.judge_temperature, "max_tokens": self.max_output_tokens}
-        url = self.judge_base_url or self.base_url
-        cache = VoteCache(self.place / "verdicts")
-        judges = [Judge(self.model(spec, url, settings), cache) for spec in self.judges]
-        return Grader(Panel(judges, self.votes, self.aggregation), judging, self.strict_names, self.place)
-
-    def systems(self, agents: Sequence[str | Agent]) -> list[System]:
-        """The grid agent x model x profile; models and profiles count only for agents that use them."""
-        found: list[System] = []
-        for spec in agents:
-            agent = create(spec) if isinstance(spec, str) else spec
-            sandbox = self._sandbox(agent)
-            for profile in self.profiles if agent.needs_model else ["default"]:
-                harness = load_profile(profile)
-                settings = {"temperature": self.temperature, "max_tokens": self.max_output_tokens, **harness.settings}
-                for model in self.models if agent.needs_model and self.models else (None,):
-                    chat = self.model(model, self.base_url, settings) if model else None
-                    found.append(System(agent, harness, chat, self.limits, sandbox))
-        for system in found:
-            check_system(system)
-        return found
-
-    def _sandbox(self, agent: Agent) -> Sandbox | None:
-        """Built-in agents that never use the shell work without one."""
-        try:
-            return choose(self.sandbox, unsafe_local=self.unsafe_local)
-        except UsageError:
-            if self.sandbox == "auto" and agent.name in AGENTS and agent.name not in ("react", "command", "replay"):
-                return None
-            raise
-
-
 def run(
     tasks: str | Path | Sequence[str | Path | Task],
     agents: str | Agent | Sequence[str | Agent],
@@ -180,7 +90,7 @@ def run(
 ) -> list[Outcome]:
     """Let every agent (x profile x model) work every task `trials` times, and grade what it delivers; one run folder each.
 
-    Keywords are the fields of `Options`. Finished trials and verdicts of an interrupted run are kept; errors are tried again.
+    Keywords are the fields of `options.Options`. Finished trials and verdicts of an interrupted run are kept; errors are tried again.
     Raises EvalsuiteError for input that cannot be used; what breaks inside a trial is recorded and stops nothing else.
     """
     chosen = Options(**options)
@@ -346,11 +256,14 @@ class Flow:
         try:
             await self._trials(writer)
         except (KeyboardInterrupt, asyncio.CancelledError):
-            writer.close("interrupted", error="interrupted; run the same command again to go on from here")
+            writer.close("interrupted", error=INTERRUPTED)
             raise
+        except BaseExceptionGroup as group:  # a fault of ours or of the disk: what is graded stays
+            writer.close("interrupted", error=INTERRUPTED)
+            raise group.exceptions[0] from None
         missing = missing_units(self.tasks, writer.manifest.plan["trials"], writer.done)
         earlier = (self.stored.usage.get("wall_seconds") or 0) if self.stored else 0
-        usage = {"wall_seconds": round(earlier + time.perf_counter() - began, 3)}
+        usage = {**usage_of(writer.done.values()), "wall_seconds": round(earlier + time.perf_counter() - began, 3)}
         error = self._told(missing, writer) if missing else None
         manifest = writer.close("interrupted" if missing else "complete", usage=usage, error=error)
         return outcome_of(self.path, manifest)
@@ -395,19 +308,36 @@ class Flow:
         try:
             result = writer.done.get(("trial", task.id, str(trial)))
             if not isinstance(result, TrialResult):
-                result = await work(task, trial, self.system, self.path, self.options.place)
+                result = await self._worked(task, trial)
                 store([result])
             if result.final:
                 folder = trial_folder(self.path, task.id, trial) / "deliverables"
-                await self.grader.grade(task, trial, folder, result.output, writer.done.keys(), store)
+                await self._graded(task, result, folder, writer, store)
             writer.append([])
         except BudgetError as error:
             self.stopped = error.message
-        except Exception as error:
-            told = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
+
+    async def _graded(
+        self, task: Task, trial: TrialResult, folder: Path, writer: RunWriter, store: Callable[[Sequence[Unit]], None]
+    ) -> None:
+        try:
+            await self.grader.grade(task, trial.trial, folder, trial.output, writer.done.keys(), store)
+        except OSError:  # the run folder cannot be written
+            raise
+        except Exception as error:  # a fault of ours: this trial's open verdicts are errors, the others go on
             keys = writer.done.keys() | self._latest.keys()
-            left = [c for c in task.criteria if ("criterion", task.id, str(trial), c.id) not in keys]
-            store(errors_for(left, task, trial, "unreadable", told))
+            left = [c for c in task.criteria if ("criterion", task.id, str(trial.trial), c.id) not in keys]
+            store(errors_for(left, task, trial.trial, "unreadable", f"{type(error).__name__}: {error}"))
+
+    async def _worked(self, task: Task, trial: int) -> TrialResult:
+        """What the agent did; a trial that could not even begin is an error of that trial alone."""
+        try:
+            return await work(task, trial, self.system, self.path, self.options.place)
+        except BudgetError:
+            raise
+        except Exception as error:
+            told = str(error) if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
+            return TrialResult(task=task.id, trial=trial, stop_reason="error", finished=False, error=told, cost=None)
 
 
 def missing_units(tasks: Sequence[Task], trials: int, done: dict[tuple[str, ...], Unit]) -> int:

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError, shown
-from evalsuite.lab.evaluate import PACKAGES, Options, Outcome, in_loop, missing_units, outcome_of, suite_of
+from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, outcome_of, suite_of
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
+from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
 from evalsuite.lab.trial import examine, hashes, trial_folder
 from evalsuite.records import CriterionResult, Manifest, TrialResult, Vote

@@ -120,7 +120,9 @@ async def _ended(system: System, assignment: Assignment) -> Ending:
             return await system.agent.work(assignment)
     except BudgetError:
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if (task := asyncio.current_task()) and task.cancelling():
+            raise
         if limit.expired() and isinstance(error, TimeoutError):
             assignment.so_far.stop_reason = "timeout"
             return assignment.so_far

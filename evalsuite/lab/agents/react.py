@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from evalsuite.errors import UsageError
 from evalsuite.lab.agents.base import Assignment, Ending, Transcript, deliverable_names
 from evalsuite.lab.agents.conversation import Conversation
-from evalsuite.lab.profiles import ENDINGS, Profile
+from evalsuite.lab.profiles import ENDINGS
 from evalsuite.lab.tools import Toolbox, ToolError
 from evalsuite.models import ChatModel, ModelError, Reply
 from evalsuite.records import StopReason

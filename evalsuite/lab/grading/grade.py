@@ -128,7 +128,7 @@ class Grader:
                 raise UnreadableError(tampered)
             resolved = resolve(folder, names, strict=self.strict_names, cache=self.cache)
             if problems := [found for found in resolved if found.problem]:
-                said = "; ".join(found.detail or f"{found.wanted}: {found.problem}" for found in problems)
+                said = "; ".join(_told(found) for found in problems)
                 return _Scope(resolved, (), Vote(judge="deliverable", verdict="fail", reasoning=said, cost=0.0))
             changes: Any = "all" if redlines else "accept"
             texts = [
@@ -158,6 +158,11 @@ class _Scope:
         return Vote(
             judge=f"check:{check.kind}", verdict=verdict, reasoning=found.why, quotes=list(found.quotes), cost=0.0
         )
+
+
+def _told(found: Resolved) -> str:
+    told = found.detail or found.problem
+    return f"{found.wanted}: {told}" if found.wanted else told
 
 
 def _tampered(folder: Path, sealed: dict[str, str]) -> str:

@@ -165,6 +165,7 @@ def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
     text = answer.calls[0][2] if answer.calls else answer.text.strip()
     try:
         value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor quoted
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}; found {shown(text, 200)}") from error
     try:

@@ -158,7 +158,7 @@ def judging_profile(name: str) -> Judging:
 
 _ANCHOR = re.compile(r"\[[^\[\]\n]{1,200}\.\w{1,8} [^\[\]\n]{1,200}\]")
 _ELISION = re.compile(r"[\[(]?(?:(?:\.\s?){3,}|…)[\])]?")
-_PLAIN = str.maketrans("‘’‚‛“”„‟«»–—‑−\u00a0|", '\'\'\'\'""""""----  ', "*_`#\u00ad\u200b\u200c\u200d\u2060\ufeff")
+_PLAIN = str.maketrans('‘’‚‛“”„‟«»"–—‑−\u00a0|', "'''''''''''----  ", "*_`#\u00ad\u200b\u200c\u200d\u2060\ufeff")
 
 
 def _normal(text: str) -> str:
@@ -183,7 +183,7 @@ def occurs(quote: str, text: str) -> bool:
 
 
 def _stands(quote: str, text: str) -> bool:
-    parts = [part for piece in _ELISION.split(quote) if (part := _normal(piece).strip(" .,;:\"'"))]
+    parts = [part for piece in _ELISION.split(quote) if (part := _normal(piece).strip(" .,;:'"))]
     place = 0
     for part in parts:
         before = (r"(?<![a-z0-9])" if re.match(r"[a-z0-9]", part) else "") + (

@@ -32,7 +32,8 @@ class Panel:
         if self.votes < 1:
             raise UsageError(f"votes must be 1 or more; found {self.votes}")
         names = [judge.name for judge in self.judges]
-        if len(set(names)) != len(names):
+        models = {(judge.model.model.system, judge.model.model.model_name) for judge in self.judges}
+        if len(models) != len(names):
             raise UsageError(f"a judge is named twice: {', '.join(names)}; use --votes for repeated votes")
 
     async def votes_on(self, work: Work, criterion: Criterion) -> list[Vote]:

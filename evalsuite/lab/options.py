@@ -1,0 +1,107 @@
+"""How tasks are worked and graded: every setting of a run, and the systems and graders they make."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evalsuite.errors import UsageError
+from evalsuite.lab.agents import AGENTS, Agent, Limits, create
+from evalsuite.lab.grading.grade import Grader
+from evalsuite.lab.grading.judge import Judge, VoteCache
+from evalsuite.lab.grading.judging import judging_profile
+from evalsuite.lab.grading.panel import Panel
+from evalsuite.lab.profiles import load_profile
+from evalsuite.lab.sandbox import Sandbox, choose
+from evalsuite.lab.trial import System, check_system
+from evalsuite.models import Budget, ChatModel, Price, create_model
+from evalsuite.storage import default_cache, require_folder
+
+
+@dataclass
+class Options:
+    """How tasks are worked and graded. Every field is a keyword of `run` and an option of `evalsuite lab run`."""
+
+    models: Sequence[str] = ()
+    profiles: Sequence[str] = ("default",)
+    judges: Sequence[str] = ()
+    judging: str = "full"
+    votes: int = 1
+    aggregation: str = "strict"
+    trials: int = 1
+    concurrency: int = 4
+    base_url: str | None = None
+    judge_base_url: str | None = None
+    temperature: float | None = None
+    judge_temperature: float | None = 0.0
+    max_output_tokens: int | None = 16_384
+    limits: Limits = field(default_factory=Limits)
+    sandbox: str = "auto"
+    unsafe_local: bool = False
+    strict_names: bool = False
+    max_cost: float | None = None
+    prices: dict[str, Price] = field(default_factory=dict)
+    out: Path = Path("reports")
+    cache: Path | None = None
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("votes", 1), ("concurrency", 1)):
+            if getattr(self, name) < least:
+                raise UsageError(f"{name} must be {least} or more; found {getattr(self, name)}")
+        self.out = require_folder(Path(self.out), "output")
+        self.cache = require_folder(default_cache() if self.cache is None else Path(self.cache), "cache")
+        self.budget = Budget(self.max_cost)
+        self.slots = asyncio.Semaphore(self.concurrency)
+
+    @property
+    def place(self) -> Path:
+        """The cache folder."""
+        return self.cache or default_cache()
+
+    def model(self, spec: str, base_url: str | None, settings: dict[str, Any]) -> ChatModel:
+        """A model that shares this command's budget and request slots. Raises UsageError if its price must be known and is not."""
+        found = create_model(spec, base_url=base_url, price=self.prices.get(spec), settings=settings)
+        if self.max_cost is not None and not found.priced:
+            raise UsageError(
+                f"--max-cost needs the price of {spec}, which is unknown; give it: --price {spec}=IN,OUT (USD per million tokens)"
+            )
+        found.budget, found.slots = self.budget, self.slots
+        return found
+
+    def grader(self) -> Grader:
+        """How verdicts come about."""
+        judging = judging_profile(self.judging)
+        settings = {"temperature": self.judge_temperature, "max_tokens": self.max_output_tokens}
+        url = self.judge_base_url or self.base_url
+        cache = VoteCache(self.place / "verdicts")
+        judges = [Judge(self.model(spec, url, settings), cache) for spec in self.judges]
+        return Grader(Panel(judges, self.votes, self.aggregation), judging, self.strict_names, self.place)
+
+    def systems(self, agents: Sequence[str | Agent]) -> list[System]:
+        """The grid agent x model x profile; models and profiles count only for agents that use them."""
+        found: list[System] = []
+        for spec in agents:
+            agent = create(spec) if isinstance(spec, str) else spec
+            sandbox = self._sandbox(agent)
+            for profile in self.profiles if agent.needs_model else ["default"]:
+                harness = load_profile(profile)
+                settings = {"temperature": self.temperature, "max_tokens": self.max_output_tokens, **harness.settings}
+                for model in self.models if agent.needs_model and self.models else (None,):
+                    chat = self.model(model, self.base_url, settings) if model else None
+                    found.append(System(agent, harness, chat, self.limits, sandbox))
+        for system in found:
+            check_system(system)
+        return found
+
+    def _sandbox(self, agent: Agent) -> Sandbox | None:
+        """Built-in agents that never use the shell work without one."""
+        try:
+            return choose(self.sandbox, unsafe_local=self.unsafe_local)
+        except UsageError:
+            if self.sandbox == "auto" and agent.name in AGENTS and agent.name not in ("react", "command", "replay"):
+                return None
+            raise
