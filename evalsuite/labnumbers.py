@@ -49,6 +49,7 @@ def lab_numbers(manifest: Manifest, units: Sequence[QueryResult | CriterionResul
             rates.over_tasks((task, high) for task, _, high in bounds).rate or 0.0,
         ),
         adjusted_all_pass=rates.over_tasks((t.task, t.passes()) for t in uncontested if t.criteria or t.problem),
+        grounded_all_pass=rates.over_tasks((trial.task, _grounded(trial)) for trial in trials),
         n_contested=len({(criterion.task, criterion.id) for criterion in criteria if criterion.contested}),
         criteria=_counts(trials, criteria),
         criterion_rate=rates.over(_values(trials)),
@@ -68,6 +69,15 @@ def lab_numbers(manifest: Manifest, units: Sequence[QueryResult | CriterionResul
     )
     rates.fill()
     return summary
+
+
+def _grounded(trial: Trial) -> float | None:
+    """All-pass with the grounding gate; None where the claims were not looked up."""
+    passes = trial.passes()
+    if not passes or not trial.record:
+        return None if passes is None else float(passes)
+    unsupported = trial.record.grounding.get("unsupported")
+    return None if unsupported is None else float(not unsupported)
 
 
 def _values(trials: list[Trial], only_critical: bool = False) -> list[Value]:
@@ -211,14 +221,21 @@ def usage_of(units: Iterable[QueryResult | CriterionResult | TrialResult]) -> di
 
 
 def _spent(parts: list[tuple[dict[str, int], float | None]]) -> dict[str, Any]:
-    """Tokens, cost and prefix reuse (cached share of input tokens); "unknown" where a part did not say."""
+    """Tokens, cost and prefix reuse; "unknown" where a part did not say.
+
+    Prefix reuse is the share of input tokens that a prefix cache served, as the provider reported it; where it reported
+    none, the share that a cache could have served, reckoned from the prompts.
+    """
     totals = {name: sum(tokens.get(name, 0) for tokens, _ in parts) for name in ("input", "output", "cached")}
+    reported = totals["cached"] > 0
+    reused = totals["cached"] if reported else sum(tokens.get("prefix", 0) for tokens, _ in parts)
     costs = [cost for _, cost in parts if cost is not None]
     silent = any(not tokens and cost is None for tokens, cost in parts)
     return {
         "tokens": "unknown" if silent else totals,
         "cost": sum(costs) if len(costs) == len(parts) else "unknown",
-        "prefix_reuse": totals["cached"] / totals["input"] if totals["input"] else None,
+        "prefix_reuse": reused / totals["input"] if totals["input"] else None,
+        "prefix_reuse_source": "reported" if reported else "computed",
     }
 
 

@@ -138,6 +138,8 @@ class ChatModel:
                 )
         except AgentRunError as error:
             raise _model_error(error) from error
+        except (LookupError, AttributeError, TypeError) as error:  # a provider's adapter stumbled over the answer
+            raise ModelError("judge_malformed", f"{type(error).__name__}: {error}") from error
         reply = self._reply(response, time.perf_counter() - began)
         self.budget.spent += reply.cost or 0.0
         if response.finish_reason == "content_filter":
@@ -310,7 +312,8 @@ def _model_error(error: Exception) -> ModelError:
     from pydantic_ai import exceptions as failed
 
     kind = "judge_unavailable"
-    if isinstance(error, failed.ModelContextWindowExceededError):
+    full = getattr(error, "provider_error_type", None) == "exceed_context_size_error"  # llama.cpp's server
+    if full or isinstance(error, failed.ModelContextWindowExceededError):
         kind = "context"
     elif isinstance(error, (failed.ModelTimeoutError, failed.RunTimedOut)):
         kind = "timeout"

@@ -83,7 +83,10 @@ class Vote(Record):
     reasoning: str = ""
     quotes: list[str] = Field(default_factory=list, description="verbatim from the deliverable; each was looked up")
     seconds: float = 0.0
-    tokens: dict[str, int] = Field(default_factory=dict, description="input, output, cached (part of input)")
+    tokens: dict[str, int] = Field(
+        default_factory=dict,
+        description="input, output, cached (part of input, as reported), prefix (part of input that an earlier prompt began with)",
+    )
     cost: float | None = Field(default=None, description="USD, null where the price is unknown")
     cached: bool = Field(default=False, description="taken from the verdict cache; nothing was paid")
     key: str = Field(default="", description="hash of what was asked of whom: prompt, reply shape, judge, vote number")
@@ -127,7 +130,7 @@ class TrialResult(Record):
     error: str | None = None
     turns: int = 0
     seconds: float = 0.0
-    tokens: dict[str, int] = Field(default_factory=dict, description="input, output, cached (part of input)")
+    tokens: dict[str, int] = Field(default_factory=dict, description="input, output, cached, prefix, as of a vote")
     cost: float | None = Field(default=None, description="USD, null where the price is unknown")
     documents_total: int = 0
     documents_read: list[str] = Field(default_factory=list)
@@ -277,6 +280,9 @@ class LabSummary(Record):
     all_pass_bounds: tuple[float, float] = Field(description="if everything ungraded were to fail, and to pass")
     adjusted_all_pass: Rate = Field(description="all_pass without the contested criteria")
     n_contested: int
+    grounded_all_pass: Rate = Field(
+        description="all_pass of the trials whose deliverables make no claim that is in no document; the others count as 0"
+    )
     criteria: dict[str, int] = Field(description="passed, failed, errors, missing, total; over all trials")
     criterion_rate: Rate = Field(description="pooled over all criteria")
     criterion_rate_macro: Rate = Field(description="mean of the tasks' rates")

@@ -40,7 +40,8 @@ def tokens(spent: dict[str, Any]) -> str:
     """ "1,200 / 340", with the share of the input that came from a cached prefix."""
     if spent["tokens"] == "unknown":
         return "unknown"
-    reused = f" ({spent['prefix_reuse']:.0%} cached)" if spent["prefix_reuse"] else ""
+    how = "cached" if spent.get("prefix_reuse_source") == "reported" else "repeated prefix"
+    reused = f" ({spent['prefix_reuse']:.0%} {how})" if spent["prefix_reuse"] else ""
     return f"{spent['tokens']['input']:,} / {spent['tokens']['output']:,}{reused}"
 
 
