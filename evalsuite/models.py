@@ -127,6 +127,8 @@ class ChatModel:
 
         parameters = _with_schema(self.model, schema) if schema else ModelRequestParameters(function_tools=list(tools))
         settings: Any = {**self.settings, **({"timeout": timeout} if timeout else {})}
+        if tools:  # a conversation that goes on
+            settings.setdefault("cache", True)
         if text_only:  # providers refuse a conversation with tool calls in it when no tools are declared
             settings["tool_choice"] = "none"
         try:
@@ -178,7 +180,16 @@ class ChatModel:
             return None
         try:
             return float(response.cost().total_price)
-        except (LookupError, ValueError, AssertionError):
+        except (LookupError, ValueError, AssertionError):  # the server calls the model by another name
+            return self._listed(response.usage)
+
+    def _listed(self, usage: Any) -> float | None:
+        """What `usage` costs by the list of genai-prices, under the name the model was asked for by."""
+        from genai_prices import calc_price
+
+        try:
+            return float(calc_price(usage, self.model.model_name, provider_id=self.model.system).total_price)
+        except LookupError:
             return None
 
     @property
@@ -188,13 +199,9 @@ class ChatModel:
             return True
         if self.base_url:
             return False
-        from genai_prices import Usage, calc_price
+        from genai_prices import Usage
 
-        try:
-            calc_price(Usage(input_tokens=1, output_tokens=1), self.model.model_name, provider_id=self.model.system)
-        except LookupError:
-            return False
-        return True
+        return self._listed(Usage(input_tokens=1, output_tokens=1)) is not None
 
 
 def create_model(

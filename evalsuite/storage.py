@@ -186,7 +186,7 @@ class RunWriter:
         if status == "complete":
             kept = [
                 self.path / "results.jsonl",
-                *sorted(p for p in (self.path / "artifacts").rglob("*") if p.is_file()),
+                *sorted(p for p in (self.path / "artifacts").rglob("*") if p.is_file() and not p.is_symlink()),
             ]
             files = {str(p.relative_to(self.path)): sha256_file(p) for p in kept}
         self.manifest = self.manifest.model_copy(

@@ -45,7 +45,8 @@ def docs_cache(tmp_path_factory):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_the_page_runs(page, tmp_path, docs_cache):
-    (tmp_path / "corpora").symlink_to(ROOT / "corpora")
+    for folder in ("corpora", "tasks"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     import_from = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PATH": search, "PYTHONPATH": import_from, "EVALSUITE_CACHE": str(docs_cache)}

@@ -3,16 +3,21 @@
 import asyncio
 import json
 import re
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from labkit import MEMO, results_of, turns, write_task
-from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelRequest, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.tools import Tool
 from pydantic_ai.usage import RequestUsage
 
 from evalsuite.errors import MissingDependencyError, UsageError
 from evalsuite.lab.agents.base import Ending, read_transcript
+from evalsuite.lab.agents.conversation import Conversation
+from evalsuite.lab.agents.react import finish
 from evalsuite.lab.evaluate import run
 from evalsuite.lab.task import load_task
 from evalsuite.lab.trial import trial_folder
@@ -550,6 +555,73 @@ def test_a_function_that_is_none_is_refused(spec):
         create_model(spec)
 
 
+CONTEXT_FULL = [
+    {"error": {"message": "This model's maximum context length is 4096 tokens.", "code": "context_length_exceeded"}},
+    {"error": {"code": 400, "message": "the request exceeds ...", "type": "exceed_context_size_error", "n_ctx": 4096}},
+]
+REPLIES = [
+    *((400, body, "context") for body in CONTEXT_FULL),
+    (401, {"error": {"message": "bad key"}}, "judge_unavailable"),
+    (500, {"error": {"message": "oops"}}, "judge_unavailable"),
+    (200, {"id": "x", "object": "chat.completion", "created": 1, "model": "m", "choices": []}, "judge_malformed"),
+]
+
+
+@pytest.fixture
+def server():
+    """A server on this machine that gives one reply to everything: server.reply = (status, body); server.asked."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            status, body = self.server.reply
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.url = [], f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("status", "body", "kind"), REPLIES)
+def test_what_a_server_does_wrong_has_a_kind(server, monkeypatch, status, body, kind):
+    monkeypatch.setattr("evalsuite.models.MAX_RETRIES", 0)
+    server.reply = status, body
+    model = create_model("m", base_url=f"{server.url}/v1")
+    with pytest.raises(ModelError) as error:
+        asyncio.run(model.request([ModelRequest.user_text_prompt("Hello")]))
+    assert error.value.kind == kind
+
+
+def test_a_conversation_reaches_anthropic_with_its_tools_and_a_cached_prefix(server, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
+    server.reply = 400, {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long"}}
+    conversation = Conversation("Be brief.", "Read the note.")
+    conversation.answered(ModelResponse(parts=[ToolCallPart("finish", '{"fi', tool_call_id="call_1")]))
+    conversation.result("call_1", "finish", "wrong arguments")
+    model = create_model("anthropic/claude-sonnet-4-5", settings={"max_tokens": 100})
+    for text_only in (False, True):
+        with pytest.raises(ModelError) as error:
+            tools = [Tool(finish, takes_ctx=False).tool_def]
+            asyncio.run(model.request(conversation.messages, tools=tools, text_only=text_only))
+        assert error.value.kind == "context"
+    going_on, summing_up = server.asked
+    assert [tool["name"] for tool in going_on["tools"]] == [tool["name"] for tool in summing_up["tools"]] == ["finish"]
+    assert summing_up["tool_choice"] == {"type": "none"} != going_on.get("tool_choice")
+    assert "cache_control" in json.dumps(going_on)
+    assert "cache" not in model.describe()
+
+
 def test_a_module_that_breaks_when_it_is_imported_is_a_usage_error(tmp_path, monkeypatch):
     (tmp_path / "broken_module.py").write_text("raise RuntimeError('no')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
@@ -587,6 +659,16 @@ def test_a_function_is_free_unless_it_is_given_a_price(script):
     assert (free.cost, free.tokens) == (0.0, {"input": 1_000_000, "output": 100_000, "cached": 500_000})
     paid = create_model("function:test_lab_flow:spender", price=Price(1.0, 1.0))
     assert asyncio.run(paid.request([])).cost == pytest.approx(0.5 + 0.05 + 0.1)
+
+
+@pytest.mark.parametrize("answered_as", ["gpt-4o-2024-08-06", "our-gateway's-name-for-it"])
+def test_a_listed_model_has_its_price_whatever_the_server_calls_it(monkeypatch, answered_as):
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    model = create_model("openai/gpt-4o")
+    usage = RequestUsage(input_tokens=1_000_000, output_tokens=100_000)
+    response = ModelResponse(parts=[TextPart("ok")], usage=usage, model_name=answered_as, provider_name="openai")
+    line = {"response": ModelMessagesTypeAdapter.dump_python([response], mode="json")[0], "seconds": 1, "cost": 0}
+    assert model.priced and model._cost(model.recorded(line).response, {}) == pytest.approx(3.5)
 
 
 def test_a_spent_budget_asks_nothing_more(script):

@@ -289,6 +289,15 @@ def test_a_limit_of_money_without_a_price_is_refused_rather_than_never_reached(t
         check_system(System(create("react"), profile(), model, Limits(cost=1.0), None))
 
 
+@pytest.mark.parametrize(
+    "limit", [{"turns": 0}, {"seconds": 0}, {"seconds": float("nan")}, {"tokens": -1}, {"cost": 0.0}]
+)
+def test_a_limit_that_leaves_no_room_is_refused(limit):
+    model = ChatModel("function:scripted", FunctionModel(Script(READ)), free=True)
+    with pytest.raises(UsageError, match=f"the limit of {next(iter(limit))} per trial must be more than 0"):
+        check_system(System(create("react"), profile(), model, Limits(**limit), None))
+
+
 def test_the_limit_of_time_ends_a_model_that_sleeps_and_keeps_what_was_used(trial):
     script = Script(WRITE, READ, lambda messages: asyncio.sleep(60))
     result = trial(script, limits=Limits(seconds=0.5))

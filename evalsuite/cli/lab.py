@@ -116,8 +116,8 @@ def run(
 
     sys.path.insert(0, str(Path.cwd()))  # so that module:callable finds what lies here
     options = {
-        "models": model or [],
-        "profiles": profile or ["default"],
+        "models": _once(model),
+        "profiles": _once(profile) or ["default"],
         "trials": trials,
         "base_url": base_url,
         "temperature": temperature,
@@ -128,9 +128,9 @@ def run(
         **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
     }
     if dry_run:
-        return labshow.plans(evaluate.plan(tasks, agent, select=select, **options), as_json)
+        return labshow.plans(evaluate.plan(tasks, _once(agent), select=select, **options), as_json)
     with progress():
-        outcomes = evaluate.run(tasks, agent, select=select, **options)
+        outcomes = evaluate.run(tasks, _once(agent), select=select, **options)
     return labshow.outcomes(outcomes, as_json, report)
 
 
@@ -326,6 +326,11 @@ def lint(tasks: Tasks, select: Select = None, as_json: Json = False, debug: Debu
     return ERRORS if any(finding.severity == "error" for finding in findings) else OK
 
 
+def _once(named: list[str] | None) -> list[str]:
+    """Each name once, in the order given: a system or judge that is named twice would be one run folder or vote twice."""
+    return list(dict.fromkeys(named or []))
+
+
 def _grading(
     judge: list[str] | None,
     judging: str,
@@ -336,7 +341,7 @@ def _grading(
     max_output_tokens: int,
 ) -> dict[str, Any]:
     return {
-        "judges": judge or [],
+        "judges": _once(judge),
         "judging": judging,
         "votes": votes,
         "aggregation": aggregation,

@@ -266,6 +266,8 @@ class Flow:
         usage = {**usage_of(writer.done.values()), "wall_seconds": round(earlier + time.perf_counter() - began, 3)}
         error = self._told(missing, writer) if missing else None
         manifest = writer.close("interrupted" if missing else "complete", usage=usage, error=error)
+        if not writer.done and not self._latest:
+            raise RunError(manifest.error or INTERRUPTED, where=str(self.path))
         return outcome_of(self.path, manifest)
 
     def _told(self, missing: int, writer: RunWriter) -> str:
@@ -291,9 +293,11 @@ class Flow:
 
             async def worker() -> None:
                 for job in waiting:
+                    broken = False  # a trial that would read the notes of a broken one waits for it
                     for task, trial in job:
-                        if not self.stopped:
+                        if not self.stopped and not broken:
                             await self._trial(task, trial, writer)
+                            broken = ("trial", task.id, str(trial)) not in writer.done
                         advance(1)
 
             async with asyncio.TaskGroup() as group:

@@ -213,6 +213,9 @@ def check_system(system: System) -> None:
     """Raise UsageError for a system that cannot work at all."""
     if system.agent.needs_model and system.model is None:
         raise UsageError(f"the agent {system.agent.name} needs a model: --model openai/NAME, anthropic/NAME ...")
+    for name, limit in vars(system.limits).items():
+        if limit is not None and not limit > 0:
+            raise UsageError(f"the limit of {name} per trial must be more than 0; found {limit}")
     if system.limits.cost is not None and system.model and not system.model.priced:
         raise UsageError(
             f"a limit of cost per trial needs the price of {system.model.name}, which is unknown; "

@@ -80,6 +80,9 @@ class Workspace:
         Symlinks, hard links, devices, pipes and names that cannot be printed are left out and listed in `refused`.
         """
         self.refused = []
+        if self.output.is_symlink() or not self.output.is_dir():
+            self.refused.append(("output", "is not the folder it was"))
+            return {}
         sealed = {}
         for path in sorted(_walk(self.output)):
             name = path.relative_to(self.output).as_posix()

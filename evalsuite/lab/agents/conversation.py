@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ class Conversation:
         self.system, self.instruction = system, instruction
         self._first = ModelRequest(parts=[SystemPromptPart(system), UserPromptPart(instruction)])
         self._summary: list[ModelRequest] = []
+        self._told: list[str] = []
         self._turns: list[tuple[ModelResponse, ModelRequest]] = []
 
     @property
@@ -101,12 +103,23 @@ class Conversation:
 
     def digest(self, messages: Sequence[Any]) -> str:
         """Hash over what the messages say, without times and ids of ours."""
-        digest = hashlib.sha256()
-        for message in messages:
-            for part in message.parts:
-                name = getattr(part, "tool_name", "")
-                digest.update(f"{message.kind}\0{part.part_kind}\0{name}\0{_text(part)}\0".encode(errors="replace"))
-        return digest.hexdigest()
+        return hashlib.sha256("\0".join(_told(messages)).encode(errors="replace")).hexdigest()
+
+    def repeated(self, messages: Sequence[Any]) -> float:
+        """Share of the characters of this request with which the one before began, as a prefix cache would serve it."""
+        told = _told(messages)
+        same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(told, self._told, strict=False))
+        share = sum(len(text) for text, _ in same) / max(sum(map(len, told)), 1)
+        self._told = told
+        return share
+
+
+def _told(messages: Sequence[Any]) -> list[str]:
+    return [
+        f"{message.kind}\0{part.part_kind}\0{getattr(part, 'tool_name', '')}\0{_text(part)}"
+        for message in messages
+        for part in message.parts
+    ]
 
 
 def _text(part: Any) -> str:

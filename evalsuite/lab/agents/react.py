@@ -132,7 +132,7 @@ class _Work:
         self.strategy = self.profile.context.strategy
         self.reviewed = self.profile.review is None
         self.nudged = False
-        self.ending.tokens = {"input": 0, "output": 0, "cached": 0}
+        self.ending.tokens = {"input": 0, "output": 0, "cached": 0, "prefix": 0}
 
     def _tools(self) -> dict[str, Tool[None]]:
         names = [*self.profile.tools, *(["remember"] if self.profile.memory else [])]
@@ -195,8 +195,9 @@ class _Work:
             reply = self.model.recorded(known)
         else:
             reply = await self.model.request(messages, tools=definitions, text_only=not tools)
-        for name in self.ending.tokens:
-            self.ending.tokens[name] += reply.tokens[name]
+        for name, count in reply.tokens.items():
+            self.ending.tokens[name] += count
+        self.ending.tokens["prefix"] += round(reply.tokens["input"] * self.conversation.repeated(messages))
         both_known = self.ending.cost is not None and reply.cost is not None
         self.ending.cost = cast(float, self.ending.cost) + cast(float, reply.cost) if both_known else None
         self.tape.add(

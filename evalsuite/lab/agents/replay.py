@@ -113,19 +113,18 @@ def recorded_turns(path: Path) -> list[tuple[str, list[tuple[str, dict[str, Any]
     for line in read_transcript(path):
         if line.get("role") != "assistant":
             continue
-        calls = [(str(call.get("name")), _arguments(call, path)) for call in line.get("tool_calls") or []]
+        calls = [(str(call.get("name")), _arguments(call)) for call in line.get("tool_calls") or []]
         turns.append((str(line.get("text") or ""), calls))
     if not turns:
         raise InputError("is no transcript of an agent: it has no line with role assistant", where=str(path))
     return turns
 
 
-def _arguments(call: dict[str, Any], path: Path) -> dict[str, Any]:
+def _arguments(call: dict[str, Any]) -> dict[str, Any]:
+    """The arguments as an object; what the model wrote instead of one is handed on, for the tool to refuse as it did then."""
     written = call.get("arguments") or {}
     try:
         arguments = json.loads(written) if isinstance(written, str) else written
-    except ValueError as error:
-        raise InputError(f"the arguments of {call.get('name')} are not JSON ({error})", where=str(path)) from error
-    if not isinstance(arguments, dict):
-        raise InputError(f"the arguments of {call.get('name')} are no object", where=str(path))
-    return arguments
+    except ValueError:
+        arguments = None
+    return arguments if isinstance(arguments, dict) else {"INVALID_JSON": written}

@@ -162,7 +162,7 @@ class _Scope:
 
 def _told(found: Resolved) -> str:
     told = found.detail or found.problem
-    return f"{found.wanted}: {told}" if found.wanted else told
+    return told if found.wanted in told else f"{found.wanted}: {told}"
 
 
 def _tampered(folder: Path, sealed: dict[str, str]) -> str:

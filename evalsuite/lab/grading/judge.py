@@ -164,7 +164,7 @@ def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
         raise ValueError(f"{len(answer.calls)} answers; one is wanted")
     text = answer.calls[0][2] if answer.calls else answer.text.strip()
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_once)
         json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor quoted
     except (ValueError, RecursionError) as error:
         raise ValueError(f"no JSON: {error}; found {shown(text, 200)}") from error
@@ -173,6 +173,12 @@ def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
     except ValidationError as error:
         problem = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a key is there twice")
+    return dict(pairs)
 
 
 def _unsupported(reply: Reply, text: str) -> str:
