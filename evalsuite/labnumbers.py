@@ -207,7 +207,7 @@ def usage_of(units: Iterable[QueryResult | CriterionResult | TrialResult]) -> di
     found = list(units)
     records = [unit for unit in found if isinstance(unit, TrialResult)]
     criteria = [unit for unit in found if isinstance(unit, CriterionResult)]
-    votes = [vote for criterion in criteria for vote in criterion.votes if by_judge(vote)]
+    votes = [vote for c in criteria for vote in (*c.earlier, *c.votes) if by_judge(vote)]
     paid = [vote for vote in votes if not vote.cached]
     agent = _spent([(r.tokens, r.cost) for r in records])
     judges = _spent([(v.tokens, v.cost) for v in paid])

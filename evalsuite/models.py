@@ -35,9 +35,10 @@ ACCEPTED = "openai/NAME, anthropic/NAME, PROVIDER/NAME (any pydantic-ai provider
 class ModelError(EvalsuiteError):
     """A request that got no usable answer. `kind` is one of the error kinds of formats.md 4, or `context`."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, reply: Reply | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.reply = reply  # what was paid for all the same
 
 
 class BudgetError(EvalsuiteError):
@@ -135,18 +136,34 @@ class ChatModel:
             async with self.slots or contextlib.nullcontext():
                 self.budget.require()
                 began = time.perf_counter()
-                response = await model_request(
-                    self.model, messages, model_settings=settings, model_request_parameters=parameters
-                )
+                async with asyncio.timeout(timeout):  # over all the SDK's attempts
+                    response = await model_request(
+                        self.model, messages, model_settings=settings, model_request_parameters=parameters
+                    )
         except AgentRunError as error:
             raise _model_error(error) from error
+        except TimeoutError as error:
+            raise ModelError("timeout", str(error) or f"no answer within {timeout or 0:g} s") from error
         except (LookupError, AttributeError, TypeError) as error:  # a provider's adapter stumbled over the answer
             raise ModelError("judge_malformed", f"{type(error).__name__}: {error}") from error
         reply = self._reply(response, time.perf_counter() - began)
-        self.budget.spent += reply.cost or 0.0
+        self.budget.spent += self._at_least(reply, messages) if reply.cost is None else reply.cost
         if response.finish_reason == "content_filter":
-            raise ModelError("judge_refused", "the provider's content filter stopped the answer")
+            raise ModelError("judge_refused", "the provider's content filter stopped the answer", reply)
         return reply
+
+    def _at_least(self, reply: Reply, messages: Sequence[ModelMessage]) -> float:
+        """USD for the budget's sake, from characters, where the server does not say what was used."""
+        if not self.price:
+            return 0.0
+        asked = sum(len(str(getattr(part, "content", ""))) for message in messages for part in message.parts)
+        return self.price.of({"input": asked // 4, "output": len(reply.text) // 4})
+
+    async def close(self) -> None:
+        """Close the connections of this event loop."""
+        close = getattr(getattr(self.model, "client", None), "close", None)
+        if close:
+            await close()
 
     def _reply(self, response: ModelResponse, seconds: float) -> Reply:
         from pydantic_ai.messages import TextPart, ToolCallPart
@@ -174,6 +191,8 @@ class ChatModel:
     def _cost(self, response: ModelResponse, tokens: dict[str, int]) -> float | None:
         if self.free:
             return 0.0
+        if response.usage.unmeasured_requests:
+            return None
         if self.price:
             return self.price.of(tokens)
         if self.base_url:

@@ -108,6 +108,9 @@ class CriterionResult(Record):
     resolution_rule: str | None = Field(default=None, description="exact, or the rule of an inexact match")
     critical: bool = False
     contested: str | None = Field(default=None, description="why the criterion is arguable, from contested.yaml")
+    earlier: list[Vote] = Field(
+        default_factory=list, description="votes of attempts that ended in an error; paid, and of no other meaning"
+    )
 
     @property
     def key(self) -> tuple[str, ...]:

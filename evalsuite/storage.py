@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from evalsuite.errors import InputError, RunError, UsageError, at
-from evalsuite.records import Manifest, QueryResult, Status, Unit
+from evalsuite.errors import InputError, RunError, UsageError, at, shown
+from evalsuite.records import CriterionResult, Manifest, QueryResult, Status, Unit
 from evalsuite.textfiles import read_jsonl
 
 _unit: TypeAdapter[Unit] = TypeAdapter(Unit)
@@ -117,6 +117,17 @@ def write_json(path: Path, value: Any) -> None:
         stream.write((json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
+def trial_folder(run: Path, task: str, trial: int) -> Path:
+    """Where a lab run keeps a trial's transcript, deliverables and extracted texts.
+
+    Raises InputError if the task id is no path of plain names.
+    """
+    parts = task.split("/")
+    if not task or any(part in ("", ".", "..") or re.search(r"[\\\0]", part) for part in parts):
+        raise InputError(f"the task id must be a slash path like area/task; found {shown(task)}")
+    return run / "artifacts" / "__".join(parts) / f"trial-{trial}"
+
+
 def place_run(out: Path, label: str, *, fresh: bool, resume: bool, reuse: bool) -> Path:
     """The folder for a run whose name is `label`: an unfinished one to `resume`, a complete one to `reuse`, or a new one."""
     for number in range(1, 10_000):
@@ -147,7 +158,9 @@ class RunWriter:
             raise RunError("another process is writing this run", where=str(path)) from error
         stored = read_manifest(path) if (path / "run.json").exists() else None
         self.manifest = manifest.model_copy(update={"started_at": stored.started_at if stored else now()})
-        self.done = {unit.key: unit for unit in self._repair() if unit.final}
+        units = self._repair()
+        self.done = {unit.key: unit for unit in units if unit.final}
+        self._errors = {unit.key: unit for unit in units if isinstance(unit, CriterionResult) and not unit.final}
         self._results = (path / "results.jsonl").open("ab")
         self.save()
 
@@ -169,9 +182,16 @@ class RunWriter:
     def append(self, units: Iterable[Unit], *, sync: bool = True) -> None:
         """Add graded units; final ones are `done` from then on.
 
-        They survive the death of the process once this returns, and with `sync` that of the machine too.
+        They survive the death of the process once this returns, and with `sync` that of the machine too. What an earlier
+        attempt at a criterion cost is carried over.
         """
         added = list(units)
+        for unit in added:
+            if isinstance(unit, CriterionResult):
+                before = self._errors.pop(unit.key, None)
+                unit.earlier = [*before.earlier, *(v for v in before.votes if not v.cached)] if before else unit.earlier
+                if not unit.final:
+                    self._errors[unit.key] = unit
         lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in added]
         self._results.write(b"".join(lines))
         self._results.flush()

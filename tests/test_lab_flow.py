@@ -20,10 +20,9 @@ from evalsuite.lab.agents.conversation import Conversation
 from evalsuite.lab.agents.react import finish
 from evalsuite.lab.evaluate import run
 from evalsuite.lab.task import load_task
-from evalsuite.lab.trial import trial_folder
 from evalsuite.lab.workspace import Workspace
 from evalsuite.models import Budget, BudgetError, ModelError, Price, create_model, parse_price
-from evalsuite.storage import read_manifest, read_units
+from evalsuite.storage import read_manifest, read_units, trial_folder
 from evalsuite.summary import read_summary
 
 HERE = Path(__file__).parent

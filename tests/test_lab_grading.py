@@ -276,7 +276,9 @@ def test_both_requests_of_a_repaired_vote_are_counted(one, graded):
         ModelResponse([TextPart("what?")], usage=usage), ModelResponse([TextPart(reply("fail"))], usage=usage)
     )
     [result] = results(graded(one, prices={JUDGE: Price(1.0, 10.0)})).values()
-    assert result.votes[0].tokens == {"input": 2000, "output": 200, "cached": 0}
+    tokens = result.votes[0].tokens
+    assert (tokens["input"], tokens["output"], tokens["cached"]) == (2000, 200, 0)
+    assert 0 < tokens["prefix"] < 1000  # the second request began like the first
     assert result.votes[0].cost == pytest.approx(2 * (0.001 + 0.001))
 
 

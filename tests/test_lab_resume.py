@@ -72,7 +72,7 @@ def test_killed_ten_times_at_random_the_run_ends_as_if_nothing_had_happened(task
         process.communicate()
         kills += 1
     last = start(tasks, tmp_path, "killed")
-    out, err = last.communicate(timeout=120)
+    _, err = last.communicate(timeout=120)
     assert last.returncode == 0, err.decode()
 
     [expected], [found] = (list((tmp_path / name).iterdir()) for name in ("whole", "killed"))

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from evalsuite.errors import InputError, RunError
-from evalsuite.lab.labruns import export_scores, import_run, read_lab_run, trial_artifacts
+from evalsuite.lab.labruns import export_scores, import_run, read_lab_run
 from evalsuite.records import CriterionResult, Manifest, Suite, TrialResult, Vote
-from evalsuite.storage import RunWriter, read_manifest, read_units
+from evalsuite.storage import RunWriter, read_manifest, read_units, trial_folder
 from evalsuite.summary import verify
 
 TASK = "real-estate/lease-review"
@@ -339,9 +339,9 @@ def test_links_in_the_output_are_not_followed(tmp_path):
 
 
 @pytest.mark.parametrize("task", ["", "/etc", "a//b", "../b", "a/.", "a\\b"])
-def test_a_task_id_that_is_no_plain_path_is_refused(task):
+def test_a_task_id_that_is_no_plain_path_is_refused(task, tmp_path):
     with pytest.raises(InputError, match="the task id must be a slash path"):
-        trial_artifacts(task, 1)
+        trial_folder(tmp_path, task, 1)
 
 
 # ---------------------------------------------------------------- export

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from evalsuite.lab.agents import AGENTS, Agent
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
-from evalsuite.lab.trial import System, trial_folder, work
+from evalsuite.lab.trial import System, work
 from evalsuite.labnumbers import usage_of
 from evalsuite.models import BudgetError
 from evalsuite.progress import track
@@ -29,6 +29,7 @@ from evalsuite.storage import (
     read_manifest,
     sha256_json,
     slug,
+    trial_folder,
 )
 from evalsuite.summary import write_summary
 
@@ -95,7 +96,7 @@ def run(
     """
     chosen = Options(**options)
     flows = _flows(tasks, agents, select, chosen)
-    return in_loop(_all(flows))
+    return in_loop(_all(flows), chosen)
 
 
 def plan(
@@ -126,27 +127,21 @@ def _flows(tasks: Any, agents: Any, select: str | None, options: Options) -> lis
     return [Flow(loaded, system, grader, options) for system in options.systems(names)]
 
 
-def in_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, also from a notebook where a loop is running already."""
+def in_loop(work: Coroutine[Any, Any, T], options: Options) -> T:
+    """Run to the end and close the models' connections, also from a notebook where a loop is running already."""
+
+    async def closing() -> T:
+        try:
+            return await work
+        finally:
+            await options.close()
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]
+        return asyncio.run(closing())
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, closing()).result()
 
 
 def suite_of(tasks: Sequence[Task]) -> Suite:

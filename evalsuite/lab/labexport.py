@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,10 @@ from evalsuite.errors import InputError, RunError, shown
 from evalsuite.lab.jsonfile import read_object
 from evalsuite.lab.labscores import Scored, Scores, dual_numbers, parse_scores, score_object
 from evalsuite.records import SCHEMA_VERSION, CriterionResult, Manifest, TrialResult, Verdict, Vote
-from evalsuite.storage import read_manifest, read_units, write_json
+from evalsuite.storage import read_manifest, read_units, trial_folder, write_json
 
 DETERMINISTIC = "deterministic"
 """The judge_model of a run in which no judge was asked: checks and missing deliverables decided everything."""
-
-
-def trial_artifacts(task: str, trial: int) -> str:
-    """Where a trial's artifacts lie below artifacts/. Raises InputError if the task id is no path of plain names."""
-    parts = task.split("/")
-    if not task or any(part in ("", ".", "..") or re.search(r"[\\\0]", part) for part in parts):
-        raise InputError(f"the task id must be a slash path like area/task; found {shown(task)}")
-    return f"{'__'.join(parts)}/trial-{trial}"
 
 
 def export_scores(run_folder: Path, to: Path, *, allow_errors: bool = False) -> list[Path]:
@@ -81,7 +72,7 @@ class _Trial:
         self.manifest, self.trial, self.results = manifest, trial, results
         self.task, self.number = results[0].task, results[0].trial
         self.run = run_folder.resolve().name
-        self.originals = run_folder / "artifacts" / trial_artifacts(self.task, self.number) / "lab"
+        self.originals = trial_folder(run_folder, self.task, self.number) / "lab"
 
     def write(self, to: Path) -> list[Path]:
         folder = to.joinpath(*self.task.split("/"), self.run, f"trial-{self.number}")

@@ -13,13 +13,13 @@ from typing import Any
 
 from evalsuite.errors import InputError, shown
 from evalsuite.lab.jsonfile import read_object
-from evalsuite.lab.labexport import export_scores, trial_artifacts
+from evalsuite.lab.labexport import export_scores
 from evalsuite.lab.labscores import Scores, check_dual, is_number, parse_scores
 from evalsuite.records import CriterionResult, Manifest, StopReason, Suite, TrialResult, Unit, Vote
-from evalsuite.storage import RunWriter, identity, read_manifest, sha256_file, sha256_json, slug
+from evalsuite.storage import RunWriter, identity, read_manifest, sha256_file, sha256_json, slug, trial_folder
 from evalsuite.summary import protocol_id, write_summary
 
-__all__ = ["LabRun", "export_scores", "import_run", "read_lab_run", "trial_artifacts"]
+__all__ = ["LabRun", "export_scores", "import_run", "read_lab_run"]
 
 DUAL = "scores_dual.json"
 SINGLE = "scores.json"
@@ -84,7 +84,7 @@ def read_lab_run(folder: Path) -> LabRun:
     task = _agreed("task", sources, folder)
     if not task:
         raise InputError("no task is named in the score files, config.json or metrics.json", where=str(folder))
-    trial_artifacts(task, 1)
+    trial_folder(folder, task, 1)  # refuses an id that is no path
     models = [str(data["model"]) for data in (found.config, found.metrics) if data.get("model")]
     if len({name.split("/")[-1] for name in models}) > 1:
         found.notes.append(f"config.json has the model {models[0]}, metrics.json has {models[1]}")
@@ -112,7 +112,7 @@ def import_run(folder: Path, out: Path) -> Path:
     path = out / manifest.run_id
     if (path / "run.json").exists() and read_manifest(path).status == "complete":
         return path
-    artifacts = path / "artifacts" / trial_artifacts(run.task, 1)
+    artifacts = trial_folder(path, run.task, 1)
     writer = RunWriter(path, manifest)
     for name in run.trial.output:
         _copy(folder / "output" / name, artifacts / "deliverables" / name)

@@ -56,6 +56,7 @@ class Options:
         self.cache = require_folder(default_cache() if self.cache is None else Path(self.cache), "cache")
         self.budget = Budget(self.max_cost)
         self.slots = asyncio.Semaphore(self.concurrency)
+        self._open: list[ChatModel] = []
 
     @property
     def place(self) -> Path:
@@ -70,7 +71,13 @@ class Options:
                 f"--max-cost needs the price of {spec}, which is unknown; give it: --price {spec}=IN,OUT (USD per million tokens)"
             )
         found.budget, found.slots = self.budget, self.slots
+        self._open.append(found)
         return found
+
+    async def close(self) -> None:
+        """Close the connections of all models."""
+        for model in self._open:
+            await model.close()
 
     def grader(self) -> Grader:
         """How verdicts come about."""

@@ -13,9 +13,19 @@ from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, ou
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
-from evalsuite.lab.trial import examine, hashes, trial_folder
+from evalsuite.lab.trial import examine, hashes
 from evalsuite.records import CriterionResult, Manifest, TrialResult, Vote
-from evalsuite.storage import RunWriter, environment, identity, place_run, read_manifest, read_units, sha256_json, slug
+from evalsuite.storage import (
+    RunWriter,
+    environment,
+    identity,
+    place_run,
+    read_manifest,
+    read_units,
+    sha256_json,
+    slug,
+    trial_folder,
+)
 
 
 def grade(output: str | Path, task: str | Path | Task, **options: Any) -> Outcome:
@@ -40,16 +50,8 @@ def grade(output: str | Path, task: str | Path | Task, **options: Any) -> Outcom
     trial = TrialResult(task=tasks[0].id, trial=1, stop_reason="done", finished=True, cost=None, output=sealed)
     trial.flags = [{"flag": "refused file", "where": name, "text": why} for name, why in refused.items()]
     trial.documents_total = len(tasks[0].document_files())
-    return in_loop(
-        _graded(
-            chosen,
-            tasks,
-            system,
-            [(trial, files)],
-            {"trials": 1},
-            ["agent's cost and tokens unknown: outputs were handed in"],
-        )
-    )
+    notes = ["agent's cost and tokens unknown: outputs were handed in"]
+    return in_loop(_graded(chosen, tasks, system, [(trial, files)], {"trials": 1}, notes), chosen)
 
 
 def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, **options: Any) -> Outcome:
@@ -80,7 +82,7 @@ def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, *
     }
     notes = [f"outputs of {source.name}, graded again"]
     taken = [vote for unit in units if isinstance(unit, CriterionResult) for vote in unit.votes if vote.key]
-    return in_loop(_graded(chosen, loaded, system, places, plan, notes, taken))
+    return in_loop(_graded(chosen, loaded, system, places, plan, notes, taken), chosen)
 
 
 def _handed_in(files: Path, options: Options) -> tuple[dict[str, str], dict[str, str]]:

@@ -24,7 +24,7 @@ from evalsuite.lab.tools import Toolbox
 from evalsuite.lab.workspace import Workspace
 from evalsuite.models import BudgetError, ChatModel
 from evalsuite.records import TrialResult
-from evalsuite.storage import atomic_file, sha256_file, sha256_json
+from evalsuite.storage import atomic_file, sha256_file, sha256_json, trial_folder
 
 GROUNDED_DOCUMENTS = 500  # in larger data rooms claims are looked up in the documents that were read
 
@@ -55,11 +55,6 @@ class System:
             }
         limits = {key: value for key, value in vars(self.limits).items() if value is not None}
         return {**settings, "limits": limits}
-
-
-def trial_folder(run: Path, task_id: str, trial: int) -> Path:
-    """Where a run keeps a trial's transcript, deliverables and extracted texts."""
-    return run / "artifacts" / task_id.replace("/", "__") / f"trial-{trial}"
 
 
 async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -> TrialResult:

@@ -50,7 +50,7 @@ class Replay:
 
     async def work(self, assignment: Assignment) -> Ending:
         """Make the calls. A call that fails is recorded and the next one is made, as the recorded agent would have seen it."""
-        from evalsuite.lab.trial import trial_folder
+        from evalsuite.storage import trial_folder
 
         source = self.path
         if self.whole_run:

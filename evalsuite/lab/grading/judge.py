@@ -85,6 +85,9 @@ class Judge:
     _under_way: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock), repr=False)
     """One at a time per question: trials that hand in the same text pay for its verdict once."""
 
+    _asked: set[str] = field(default_factory=set, repr=False)
+    """Scopes that were asked about before."""
+
     @property
     def name(self) -> str:
         return self.model.name
@@ -102,10 +105,12 @@ class Judge:
 
     async def _vote(self, key: str, work: Work, criterion: Criterion, number: int) -> Vote:
         vote = Vote(judge=self.name, vote=number, verdict="error", key=key, cost=0.0)
-        vote.tokens = {"input": 0, "output": 0, "cached": 0}
+        vote.tokens = {"input": 0, "output": 0, "cached": 0, "prefix": 0}
         try:
             await self._ask(vote, work, criterion)
         except (ModelError, BudgetError) as error:
+            if isinstance(error, ModelError) and error.reply:
+                self._count(vote, error.reply)
             vote.verdict = "error"
             vote.error_kind = error.kind if error.kind in KINDS else "judge_unavailable"
             vote.reasoning = error.message
@@ -117,6 +122,7 @@ class Judge:
         for attempt in range(1, ATTEMPTS + 1):
             answer = await self._answer(messages, work.judging)
             self._count(vote, answer)
+            vote.tokens["prefix"] += self._repeated(work, criterion, answer)
             if answer.cut:
                 raise ModelError("judge_malformed", "the answer was cut at the limit of output tokens")
             try:
@@ -152,8 +158,17 @@ class Judge:
         parts.append(UserPromptPart([work.prefix, CachePoint(), work.judging.prompt_criterion(criterion)]))
         return [ModelRequest(parts=parts)]
 
+    def _repeated(self, work: Work, criterion: Criterion, answer: Answer) -> int:
+        """Input tokens of this request that an earlier one began with: system prompt, task and deliverable."""
+        if work.sha256 not in self._asked:
+            self._asked.add(work.sha256)
+            return 0
+        shared = len(work.judging.system) + len(work.prefix)
+        return round(answer.tokens["input"] * shared / (shared + len(work.judging.prompt_criterion(criterion))))
+
     def _count(self, vote: Vote, answer: Answer) -> None:
-        vote.tokens = {name: vote.tokens[name] + answer.tokens[name] for name in vote.tokens}
+        for name, count in answer.tokens.items():
+            vote.tokens[name] += count
         vote.seconds = round(vote.seconds + answer.seconds, 4)
         vote.cost = None if vote.cost is None or answer.cost is None else vote.cost + answer.cost
 

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import combinations
+from itertools import chain, combinations, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from evalsuite.lab.grading import values
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from evalsuite.lab.documents import Block
 
 _MOST_TERMS = 12
+_MOST_FIGURES = 300  # of a place; what a longer one reckons with is not looked for
 _MOST_ROWS = 5
 _SMALL = 25
 _LONGEST_DAYS = 4000
@@ -70,18 +71,18 @@ def is_reckoned(claim: Claim, figures: list[list[Figure]], good: set[Decimal], n
     The sums are those of the blocks `nearby`, the factors those of its own block; only sums that the documents hold, or
     that were reckoned before, count.
     """
+    if claim.kind == "number" and claim.unit != "%":
+        return False
     value, tolerance = abs(claim.value), claim.step / 2
-    close = [*figures[claim.block], *(figure for block in nearby for figure in figures[block])]
+    close = list(islice(chain(figures[claim.block], *(figures[block] for block in nearby)), _MOST_FIGURES))
     usable = dict.fromkeys(f.value for f in close if f.unit == "sum" and f.value in good and f.value != value)
     sums = list(usable)[:_MOST_TERMS]
     factors = dict.fromkeys(
-        f for f in figures[claim.block] if f.unit != "sum" and (f.value in good or f.value < _SMALL)
+        f for f in figures[claim.block][:_MOST_FIGURES] if f.unit != "sum" and (f.value in good or f.value < _SMALL)
     )
     if claim.unit == "%":
         shares = (part / b * 100 for a in sums for b in sums if b for part in (a, abs(a - b)))
         return any(abs(share - value) <= (tolerance or Decimal("0.5")) for share in shares)
-    if claim.kind == "number":
-        return False
     return any(abs(result - value) <= tolerance for result in _results(sums, list(factors)[:_MOST_TERMS]))
 
 
