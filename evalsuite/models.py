@@ -265,7 +265,9 @@ def _provider_model(provider: str, name: str, spec: str) -> Model:
     except ImportError as error:
         raise MissingDependencyError(f"the provider of {spec!r} needs a package: {error}") from error
     except (UserError, ValueError) as error:
-        raise UsageError(f"the model {spec!r} cannot be used: {error}") from error
+        told = str(error).split(" To try Pydantic AI")[0].rstrip(".")
+        told += f"; accepted: {ACCEPTED}" if told.startswith("Unknown") else ""
+        raise UsageError(f"the model {spec!r} cannot be used: {told}") from error
     except Exception as error:
         if type(error).__module__.split(".")[0] in ("openai", "anthropic"):  # a missing key
             raise UsageError(f"the model {spec!r} cannot be used: {error}") from error

@@ -88,6 +88,8 @@ def require_folder(folder: Path, role: str) -> Path:
     above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not above.is_dir():
         raise UsageError(f"{above} is a file; the {role} must be a folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(f"{above} cannot be written; the {role} must be a folder that can")
     return folder
 
 
@@ -106,8 +108,10 @@ def atomic_file(path: Path, *, sync: bool = True) -> Iterator[IO[bytes]]:
             if sync:
                 os.fsync(stream.fileno())
         scratch.replace(path)
-    except BaseException:
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename in (None, str(scratch)):
+            error.filename = str(path)
         raise
 
 
@@ -193,10 +197,14 @@ class RunWriter:
                 if not unit.final:
                     self._errors[unit.key] = unit
         lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in added]
-        self._results.write(b"".join(lines))
-        self._results.flush()
-        if sync:
-            os.fsync(self._results.fileno())
+        try:
+            self._results.write(b"".join(lines))
+            self._results.flush()
+            if sync:
+                os.fsync(self._results.fileno())
+        except OSError as error:
+            error.filename = str(self.path / "results.jsonl")
+            raise
         self.done.update((unit.key, unit) for unit in added if unit.final)
 
     def close(self, status: Status, **changes: Any) -> Manifest:

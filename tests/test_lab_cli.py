@@ -166,7 +166,7 @@ def test_with_errors_the_rate_is_null_and_the_exit_code_3(tasks, tmp_path, comma
     result = command(*arguments)
     assert result.code == 3
     assert "null: 3 errors" in result.stdout
-    assert "error: extractive: 3 verdicts are errors (no_judge)" in result.stderr
+    assert "error: extractive: 3 verdicts are errors (no_judge); name a judge for" in result.stderr
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(tasks, tmp_path, command, monkeypatch):
@@ -454,6 +454,8 @@ CASES = {
     "unknown sandbox": option("--sandbox", "jail", where="sandbox", says="'jail'; take auto, bwrap, podman, docker"),
     "local without consent": option("--sandbox", "local", where="sandbox", says="as you, with your files and network"),
     # numbers
+    "profile of nobody": option("--profile", "defualt", says="'defualt' is not a profile; accepted: default"),
+    "empty selection": option("--select", "", where="--select", says="the selection is empty; give all, an area"),
     "no trials": option("--trials", "0", says=f"'--trials' / '-k': Input {LEAST_1}"),
     "half a trial": option("--trials", "1.5", says="'--trials' / '-k': Input should be a valid integer"),
     "no votes": option("--votes", "0", says=f"'--votes': Input {LEAST_1}"),
@@ -468,6 +470,7 @@ CASES = {
     "cost that is no number": option("--max-cost", "nan", says=f"'--max-cost': Input {LEAST_0}"),
     "cold temperature": option("--temperature", "-1", says=f"'--temperature': Input {LEAST_0}"),
     "no price": option("--price", "cheap", says="a price is written MODEL=IN,OUT or MODEL=IN,OUT,CACHED"),
+    "price without end": option("--price", "m=inf,1", says="found 'm=inf,1'"),
     "half a price": option("--price", "m=1", says="found 'm=1'"),
     "money without a price": option(
         *("--max-cost", "1", "--judge", "x", "--base-url", "http://127.0.0.1:1/v1"),
@@ -668,6 +671,7 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(place, limit, command):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     assert (done.returncode, done.stderr.count("\n"), "Traceback" in done.stderr) == (2, 1, False)
+    assert done.stderr.startswith("error: reports/area-checked-extractive-")
     assert "File too large" in done.stderr
     assert read_manifest(ran(command, *arguments)).status == "complete"
 

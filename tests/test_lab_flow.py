@@ -690,3 +690,17 @@ def test_money_that_runs_out_leaves_the_rest_for_a_later_command(script, work):
     assert second.manifest.error is None
     assert (second.path, second.complete, len(asked)) == (first.path, True, 6)
     assert read_manifest(second.path).error is None and read_summary(second.path).all_pass.rate == 1.0
+
+
+def test_a_command_is_told_the_model_s_name_and_each_name_is_a_system_of_its_own(tmp_path):
+    task = write_task(tmp_path / "tasks" / "area" / "one", checks=True)
+    runs = run(
+        [task],
+        ["command:printf %s $MODEL > output/memo.md"],
+        models=["big", "small"],
+        out=tmp_path / "out",
+        cache=tmp_path / "cache",
+    )
+    assert [outcome.manifest.system["model"] for outcome in runs] == ["big", "small"]
+    texts = [trial_folder(outcome.path, "area/one", 1) / "deliverables" / "memo.md" for outcome in runs]
+    assert [text.read_text() for text in texts] == ["big", "small"]

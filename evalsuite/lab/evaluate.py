@@ -122,7 +122,7 @@ def _flows(tasks: Any, agents: Any, select: str | None, options: Options) -> lis
     if not loaded:
         raise UsageError("no task is named")
     if not names:
-        raise UsageError("no agent is named; evalsuite lab list --agents shows them")
+        raise UsageError("no agent is named; evalsuite lab list shows them")
     grader = options.grader()
     return [Flow(loaded, system, grader, options) for system in options.systems(names)]
 
@@ -275,7 +275,10 @@ class Flow:
         parts = [f"{count} verdicts are errors ({kind})" for kind, count in kinds.most_common()]
         parts += [f"trial {unit.trial} of {unit.task} broke: {unit.error}" for unit in broken[:3]]
         parts += [self.stopped] if self.stopped else []
-        return "; ".join(parts or [f"{missing} units are missing"]) + "; run the same command again to complete it"
+        told = "; ".join(parts or [f"{missing} units are missing"])
+        if kinds and not broken and kinds.keys() == {"no_judge"}:
+            return told + "; name a judge for criteria without a check"
+        return told + "; run the same command again to complete it"
 
     async def _trials(self, writer: RunWriter) -> None:
         self._latest: dict[tuple[str, ...], Unit] = {}

@@ -59,7 +59,8 @@ def _refuse(
         problem = f"the run is {manifest.status}"
     if problem and not allow_errors:
         raise RunError(
-            f"{problem}; LAB's score files cannot say so: finish the run first, or allow errors", where=str(run_folder)
+            f"{problem}; LAB's score files cannot say so: finish the run first, or allow_errors (--allow-errors)",
+            where=str(run_folder),
         )
 
 

@@ -49,9 +49,14 @@ class Options:
     fresh: bool = False
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("votes", 1), ("concurrency", 1)):
-            if getattr(self, name) < least:
-                raise UsageError(f"{name} must be {least} or more; found {getattr(self, name)}")
+        for name in ("trials", "votes", "concurrency"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be 1 or more; found {getattr(self, name)}")
+        amounts = {"max_cost": self.max_cost, **{f"limits.{key}": value for key, value in vars(self.limits).items()}}
+        for name, value in amounts.items():
+            least = 0 if name.endswith("cost") else 1 if name != "limits.seconds" else 0.001
+            if value is not None and not value >= least:  # also refuses NaN
+                raise UsageError(f"{name} must be {least} or more; found {value}")
         self.out = require_folder(Path(self.out), "output")
         self.cache = require_folder(default_cache() if self.cache is None else Path(self.cache), "cache")
         self.budget = Budget(self.max_cost)
@@ -89,17 +94,20 @@ class Options:
         return Grader(Panel(judges, self.votes, self.aggregation), judging, self.strict_names, self.place)
 
     def systems(self, agents: Sequence[str | Agent]) -> list[System]:
-        """The grid agent x model x profile; models and profiles count only for agents that use them."""
+        """The grid agent x model x profile, where the agent uses them; a command is only told the model's name."""
         found: list[System] = []
+        for profile in self.profiles:
+            load_profile(profile)
         for spec in agents:
             agent = create(spec) if isinstance(spec, str) else spec
             sandbox = self._sandbox(agent)
             for profile in self.profiles if agent.needs_model else ["default"]:
                 harness = load_profile(profile)
                 settings = {"temperature": self.temperature, "max_tokens": self.max_output_tokens, **harness.settings}
-                for model in self.models if agent.needs_model and self.models else (None,):
-                    chat = self.model(model, self.base_url, settings) if model else None
-                    found.append(System(agent, harness, chat, self.limits, sandbox))
+                told = agent.needs_model or agent.name.startswith("command:")
+                for model in self.models if told and self.models else (None,):
+                    made = self.model(model, self.base_url, settings) if model and agent.needs_model else model
+                    found.append(System(agent, harness, made, self.limits, sandbox))
         for system in found:
             check_system(system)
         return found

@@ -107,7 +107,7 @@ def _tasks_of(
     manifest: Manifest, trials: Sequence[TrialResult], tasks: Sequence[str | Path | Task] | None
 ) -> list[Task]:
     if not trials:
-        raise RunError("holds no finished trial", where=manifest.run_id)
+        raise RunError("holds no finished trial; finish the run first", where=manifest.run_id)
     wanted = {trial.task for trial in trials} | set(manifest.plan.get("tasks") or ())
     given = list(tasks) if tasks else manifest.plan.get("sources") or []
     if not given:

@@ -296,7 +296,7 @@ def choose(name: str = "auto", *, unsafe_local: bool = False) -> Sandbox:
         raise UsageError(f"no sandbox is named {name!r}; take auto, {', '.join(makers)}", where="sandbox")
     if name == "local" and not unsafe_local:
         raise UsageError(
-            "local runs an agent's commands as you, with your files and network; ask for it with unsafe_local",
+            "local runs an agent's commands as you, with your files and network; ask for it with unsafe_local (--unsafe-local)",
             where="sandbox",
         )
     problems = []

@@ -59,7 +59,7 @@ def choose(ids: Iterable[str], select: str | None) -> list[str]:
     Raises UsageError with near names for a part that names nothing.
     """
     ids = list(ids)
-    wanted = [part.strip().strip("/") for part in (select or "all").split(",")]
+    wanted = [part.strip().strip("/") for part in ("all" if select is None else select).split(",")]
     chosen: set[str] = set()
     for part in filter(None, wanted):
         hits = ids if part == "all" else [name for name in ids if name == part or name.startswith(part + "/")]

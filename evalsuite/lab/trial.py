@@ -35,24 +35,23 @@ class System:
 
     agent: Agent
     profile: Profile
-    model: ChatModel | None
+    model: ChatModel | str | None
     limits: Limits
     sandbox: Sandbox | None
 
     @property
     def name(self) -> str:
-        if not self.agent.needs_model:
-            return self.agent.name
-        return " ".join([self.agent.name, self.model.name if self.model else "", self.profile.name])
+        model = self.model.name if isinstance(self.model, ChatModel) else self.model
+        parts = (self.agent.name, model, self.profile.name if self.agent.needs_model else None)
+        return " ".join(part for part in parts if part)
 
     def settings(self) -> dict[str, Any]:
         """Everything that changes what it delivers."""
         settings: dict[str, Any] = {"agent": self.agent.name, **self.agent.settings()}
+        if self.model:
+            settings["model"] = self.model.describe() if isinstance(self.model, ChatModel) else self.model
         if self.agent.needs_model:
-            settings |= {
-                "model": self.model.describe() if self.model else None,
-                "profile": {"name": self.profile.name, "sha256": self.profile.sha256},
-            }
+            settings["profile"] = {"name": self.profile.name, "sha256": self.profile.sha256}
         limits = {key: value for key, value in vars(self.limits).items() if value is not None}
         return {**settings, "limits": limits}
 
