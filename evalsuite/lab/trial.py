@@ -210,8 +210,9 @@ def check_system(system: System) -> None:
     for name, limit in vars(system.limits).items():
         if limit is not None and not limit > 0:
             raise UsageError(f"the limit of {name} per trial must be more than 0; found {limit}")
-    if system.limits.cost is not None and system.model and not system.model.priced:
+    model = system.model
+    if system.limits.cost is not None and isinstance(model, ChatModel) and not model.priced:
         raise UsageError(
-            f"a limit of cost per trial needs the price of {system.model.name}, which is unknown; "
-            f"give it: --price {system.model.name}=IN,OUT (USD per million tokens)"
+            f"a limit of cost per trial needs the price of {model.name}, which is unknown; "
+            f"give it: --price {model.name}=IN,OUT (USD per million tokens)"
         )
