@@ -27,6 +27,7 @@ from evalsuite.storage import (
     identity,
     place_run,
     read_manifest,
+    read_units,
     sha256_json,
     slug,
     trial_folder,
@@ -203,19 +204,12 @@ class Flow:
 
     def plan(self) -> Plan:
         """Counts and estimates."""
-        from evalsuite.storage import read_units
-
         results = self.path / "results.jsonl"
         units = read_units(self.path) if results.exists() and results.stat().st_size else []
         done = {unit.key for unit in units if unit.final}
         trials = [(task, trial) for task in self.tasks for trial in range(1, self.manifest.plan["trials"] + 1)]
-        left = [
-            criterion_of
-            for task, trial in trials
-            for criterion_of in (
-                (task, c) for c in task.criteria if ("criterion", task.id, str(trial), c.id) not in done
-            )
-        ]
+        wanted = [(task, trial, criterion) for task, trial in trials for criterion in task.criteria]
+        left = [(task, c) for task, trial, c in wanted if ("criterion", task.id, str(trial), c.id) not in done]
         judged = [(task, criterion) for task, criterion in left if not criterion.check]
         calls = len(judged) * len(self.grader.panel.judges) * self.options.votes
         prompts = sum(
@@ -232,8 +226,8 @@ class Flow:
             tasks=len(self.tasks),
             trials=len(trials),
             trials_done=sum(("trial", task.id, str(trial)) in done for task, trial in trials),
-            criteria=sum(len(task.criteria) for task, _ in trials),
-            verdicts_done=sum(len(task.criteria) for task, _ in trials) - len(left),
+            criteria=len(wanted),
+            verdicts_done=len(wanted) - len(left),
             by_check=len(left) - len(judged),
             judge_calls=calls,
             judge_tokens=tokens,
@@ -258,7 +252,10 @@ class Flow:
             raise group.exceptions[0] from None
         missing = missing_units(self.tasks, writer.manifest.plan["trials"], writer.done)
         earlier = (self.stored.usage.get("wall_seconds") or 0) if self.stored else 0
-        usage = {**usage_of(writer.done.values()), "wall_seconds": round(earlier + time.perf_counter() - began, 3)}
+        usage = {
+            **usage_of({**writer.done, **self._latest}.values()),
+            "wall_seconds": round(earlier + time.perf_counter() - began, 3),
+        }
         error = self._told(missing, writer) if missing else None
         manifest = writer.close("interrupted" if missing else "complete", usage=usage, error=error)
         if not writer.done and not self._latest:
