@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import importlib
+import inspect
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from evalsuite.errors import EvalsuiteError, MissingDependencyError, UsageError
+from evalsuite.storage import sha256_file
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -102,12 +104,15 @@ class ChatModel:
     price: Price | None = None
     free: bool = False
     budget: Budget = field(default_factory=Budget)
+    source_sha256: str | None = None
+    """Of a function: model, the hash of the file it is written in."""
     slots: asyncio.Semaphore | None = None
     """How many requests may be under way at once, over all trials and judges of a command."""
 
     def describe(self) -> dict[str, Any]:
-        """What makes its answers: name, endpoint, settings."""
-        return {"name": self.name, "base_url": self.base_url, **self.settings}
+        """What makes its answers: name, endpoint, settings, and the source where it is a function."""
+        source = {"source_sha256": self.source_sha256} if self.source_sha256 else {}
+        return {"name": self.name, "base_url": self.base_url, **source, **self.settings}
 
     async def request(
         self,
@@ -232,7 +237,10 @@ def create_model(
     """
     kept = {key: value for key, value in (settings or {}).items() if value is not None}
     if spec.startswith("function:"):
-        return ChatModel(spec, _function_model(spec), settings=kept, price=price, free=price is None)
+        function = load_callable(spec.removeprefix("function:"))
+        free = price is None
+        source = source_sha256(function)
+        return ChatModel(spec, _function_model(function, spec), None, kept, price, free, source_sha256=source)
     provider, *rest = re.split("[/:]", spec, maxsplit=1)
     name = rest[0] if rest else ""
     if base_url and spec.strip() and (name or not rest):
@@ -274,10 +282,10 @@ def _provider_model(provider: str, name: str, spec: str) -> Model:
         raise
 
 
-def _function_model(spec: str) -> Model:
+def _function_model(function: Callable[..., Any], spec: str) -> Model:
     from pydantic_ai.models.function import FunctionModel
 
-    return FunctionModel(load_callable(spec.removeprefix("function:")), model_name=spec)
+    return FunctionModel(function, model_name=spec)
 
 
 def load_callable(spec: str) -> Callable[..., Any]:
@@ -296,6 +304,15 @@ def load_callable(spec: str) -> Callable[..., Any]:
     if not callable(found):
         raise UsageError(f"{spec!r} is not callable")
     return found  # type: ignore[no-any-return]
+
+
+def source_sha256(function: Callable[..., Any]) -> str | None:
+    """Hash of the file a function is written in (its imports are not followed), None where there is none."""
+    try:
+        source = inspect.getsourcefile(inspect.unwrap(function))
+    except TypeError:
+        return None
+    return sha256_file(Path(source)) if source and Path(source).is_file() else None
 
 
 def parse_price(text: str) -> tuple[str, Price]:

@@ -148,7 +148,7 @@ class RunWriter:
     """A run folder under construction, locked against a second writer.
 
     Opening an unfinished folder resumes it: a torn last line of results.jsonl is dropped, `done` holds the units that
-    are already graded for good. Raises RunError if another process is writing the folder.
+    are already graded for good and `errors` the criteria that are not. Raises RunError if another process is writing the folder.
     """
 
     def __init__(self, path: Path, manifest: Manifest) -> None:
@@ -164,7 +164,7 @@ class RunWriter:
         self.manifest = manifest.model_copy(update={"started_at": stored.started_at if stored else now()})
         units = self._repair()
         self.done = {unit.key: unit for unit in units if unit.final}
-        self._errors = {unit.key: unit for unit in units if isinstance(unit, CriterionResult) and not unit.final}
+        self.errors = {unit.key: unit for unit in units if isinstance(unit, CriterionResult) and not unit.final}
         self._results = (path / "results.jsonl").open("ab")
         self.save()
 
@@ -192,10 +192,10 @@ class RunWriter:
         added = list(units)
         for unit in added:
             if isinstance(unit, CriterionResult):
-                before = self._errors.pop(unit.key, None)
+                before = self.errors.pop(unit.key, None)
                 unit.earlier = [*before.earlier, *(v for v in before.votes if not v.cached)] if before else unit.earlier
                 if not unit.final:
-                    self._errors[unit.key] = unit
+                    self.errors[unit.key] = unit
         lines = [unit.model_dump_json(by_alias=True).encode() + b"\n" for unit in added]
         try:
             self._results.write(b"".join(lines))

@@ -20,7 +20,7 @@ from evalsuite.lab.trial import System, work
 from evalsuite.labnumbers import usage_of
 from evalsuite.models import BudgetError
 from evalsuite.progress import track
-from evalsuite.records import CriterionResult, LabSummary, Manifest, Suite, TrialResult, Unit
+from evalsuite.records import LabSummary, Manifest, Suite, TrialResult, Unit
 from evalsuite.storage import (
     RunWriter,
     environment,
@@ -256,26 +256,12 @@ class Flow:
             **usage_of({**writer.done, **self._latest}.values()),
             "wall_seconds": round(earlier + time.perf_counter() - began, 3),
         }
-        error = self._told(missing, writer) if missing else None
+        broken = [unit for unit in self._latest.values() if isinstance(unit, TrialResult) and not unit.final]
+        error = told(writer, missing, broken, self.stopped) if missing else None
         manifest = writer.close("interrupted" if missing else "complete", usage=usage, error=error)
         if not writer.done and not self._latest:
             raise RunError(manifest.error or INTERRUPTED, where=str(self.path))
         return outcome_of(self.path, manifest)
-
-    def _told(self, missing: int, writer: RunWriter) -> str:
-        kinds = Counter(
-            unit.error_kind or "error"
-            for unit in self._latest.values()
-            if isinstance(unit, CriterionResult) and not unit.final
-        )
-        broken = [unit for unit in self._latest.values() if isinstance(unit, TrialResult) and not unit.final]
-        parts = [f"{count} verdicts are errors ({kind})" for kind, count in kinds.most_common()]
-        parts += [f"trial {unit.trial} of {unit.task} broke: {unit.error}" for unit in broken[:3]]
-        parts += [self.stopped] if self.stopped else []
-        told = "; ".join(parts or [f"{missing} units are missing"])
-        if kinds and not broken and kinds.keys() == {"no_judge"}:
-            return told + "; name a judge for criteria without a check"
-        return told + "; run the same command again to complete it"
 
     async def _trials(self, writer: RunWriter) -> None:
         self._latest: dict[tuple[str, ...], Unit] = {}
@@ -335,8 +321,20 @@ class Flow:
         except BudgetError:
             raise
         except Exception as error:
-            told = str(error) if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
-            return TrialResult(task=task.id, trial=trial, stop_reason="error", finished=False, error=told, cost=None)
+            said = str(error) if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
+            return TrialResult(task=task.id, trial=trial, stop_reason="error", finished=False, error=said, cost=None)
+
+
+def told(writer: RunWriter, missing: int, broken: Sequence[TrialResult] = (), stopped: str = "") -> str:
+    """What a run lacks, and what to do about it."""
+    kinds = Counter(unit.error_kind or "error" for unit in writer.errors.values())
+    parts = [f"{count} verdicts are errors ({kind})" for kind, count in kinds.most_common()]
+    parts += [f"trial {unit.trial} of {unit.task} broke: {unit.error}" for unit in broken[:3]]
+    parts += [stopped] if stopped else []
+    said = "; ".join(parts or [f"{missing} units are missing"])
+    if not broken and not stopped and kinds and kinds.keys() <= {"no_judge", "unreadable"}:
+        return said + ("; name a judge for criteria without a check" if "no_judge" in kinds else "")
+    return said + "; run the same command again to complete it"
 
 
 def missing_units(tasks: Sequence[Task], trials: int, done: dict[tuple[str, ...], Unit]) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError, shown
-from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, outcome_of, suite_of
+from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, outcome_of, suite_of, told
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
@@ -140,7 +140,11 @@ async def _graded(
         system=dict(system),
         protocol=grader.protocol(),
         environment=environment(PACKAGES),
-        plan={**plan, "tasks": {task.id: len(task.criteria) for task in by_id.values()}},
+        plan={
+            **plan,
+            "tasks": {task.id: len(task.criteria) for task in by_id.values()},
+            "sources": sorted({str(task.folder) for task in tasks}),
+        },
         notes=[*notes, *(f"{task.id}: {note}" for task in by_id.values() for note in task.notes)],
     )
     manifest.identity = identity(manifest)
@@ -162,8 +166,8 @@ async def _graded(
         writer.close("interrupted", error="interrupted; run the same command again to go on from here")
         raise
     missing = missing_units(list(by_id.values()), plan["trials"], writer.done)
-    told = f"{missing} trials or verdicts are errors or missing; run the same command again to complete it"
-    manifest = writer.close("interrupted" if missing else "complete", error=told if missing else None)
+    error = told(writer, missing) if missing else None
+    manifest = writer.close("interrupted" if missing else "complete", error=error)
     return outcome_of(path, manifest)
 
 
@@ -181,9 +185,9 @@ async def _trial(grader: Grader, task: Task, trial: TrialResult, files: Path, wr
             writer.append([trial])
         await grader.grade(task, trial.trial, folder / "deliverables", trial.output, writer.done.keys(), writer.append)
     except Exception as error:
-        told = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
+        said = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
         left = [c for c in task.criteria if ("criterion", task.id, str(trial.trial), c.id) not in writer.done]
-        writer.append(errors_for(left, task, trial.trial, "unreadable", told))
+        writer.append(errors_for(left, task, trial.trial, "unreadable", said))
 
 
 def _copy(trial: TrialResult, files: Path, folder: Path) -> None:

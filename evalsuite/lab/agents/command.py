@@ -17,9 +17,9 @@ NOT_STARTED = {126: "is not executable", 127: "was not found"}
 
 
 class Command:
-    """A command line, run by bash in the workspace's root, with these variables:
+    """Any program: a command line, run by bash in the workspace's root.
 
-    INSTRUCTIONS_FILE (the matter as Markdown), DOCUMENTS_DIR (read-only), OUTPUT_DIR, TASK_ID, MODEL (empty if none was given).
+    It finds these variables: INSTRUCTIONS_FILE (the matter as Markdown), DOCUMENTS_DIR (read-only), OUTPUT_DIR, TASK_ID, MODEL (empty if none was given).
 
     The sandbox has no network and nothing of this machine but its system programs, so a program that calls a paid model
     needs the unsafe local sandbox: there it runs as you, with your network, environment and home. What it spends is unknown.

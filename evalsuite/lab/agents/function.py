@@ -8,12 +8,10 @@ import inspect
 import threading
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from evalsuite.lab.agents.base import Assignment, Ending
-from evalsuite.models import BudgetError
-from evalsuite.storage import sha256_file
+from evalsuite.models import BudgetError, source_sha256
 
 
 class FunctionAgent:
@@ -33,12 +31,7 @@ class FunctionAgent:
 
     def settings(self) -> dict[str, Any]:
         """The function's name and the hash of the file it is written in (its imports are not followed)."""
-        try:
-            source = inspect.getsourcefile(inspect.unwrap(self.function))
-        except TypeError:
-            source = None
-        known = source and Path(source).is_file()
-        return {"callable": self.name, "source_sha256": sha256_file(Path(source)) if source and known else None}
+        return {"callable": self.name, "source_sha256": source_sha256(self.function)}
 
     async def work(self, assignment: Assignment) -> Ending:
         """Call the function. What it raises ends the trial as an error; its traceback is kept in the transcript."""
