@@ -26,6 +26,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/lab.py
 
 setup:
 	@scripts/setup.sh
