@@ -385,7 +385,7 @@ CASES = {
         "lab", "run", "{}/work", "-a", "empty", where="{}/work", says="holds no task: no task.json in it or below it"
     ),
     "a file for a task": given(
-        "lab", "lint", "{}/work/memo.md", where="{}/work/memo.md", says="is a file; a task is a folder with a task.json"
+        "lab", "lint", "{}/handed/memo.md", where="{}/handed/memo.md", says="is a file; a task is a folder with a task.json"
     ),
     "broken JSON": task_file('{"title": "Notice",\n "instr', "task.json:2", "is not valid JSON"),
     "empty task.json": task_file("", "task.json", "is not valid JSON"),
@@ -477,9 +477,9 @@ CASES = {
         says="--max-cost needs the price of x, which is unknown; give it: --price x=IN,OUT",
     ),
     # places
-    "out is a file": option("--out", "{}/work/memo.md", says="{}/work/memo.md is a file; the output must be a folder"),
+    "out is a file": option("--out", "{}/handed/memo.md", says="{}/handed/memo.md is a file; the output must be a folder"),
     "cache is a file": option(
-        "--cache", "{}/work/memo.md/c", says="{}/work/memo.md is a file; the cache must be a folder"
+        "--cache", "{}/handed/memo.md/c", says="{}/handed/memo.md is a file; the cache must be a folder"
     ),
     "page is a folder": option("--report", "{}/work", says="'--report': file '{}/work' is a directory"),
     "no permission": option("--out", "/proc/none", where="/proc/none", says="No such file", kind="file_system"),
@@ -490,8 +490,8 @@ CASES = {
         says="is not a folder of deliverables",
     ),
     "a file of deliverables": given(
-        *("lab", "grade", "{}/work/memo.md", "-t", "{}/tasks/area/checked"),
-        where="{}/work/memo.md",
+        *("lab", "grade", "{}/handed/memo.md", "-t", "{}/tasks/area/checked"),
+        where="{}/handed/memo.md",
         says="is not a folder of deliverables",
     ),
     "grade against many": given(
@@ -547,9 +547,9 @@ CASES = {
         *("lab", "export", "{run}", "--to", "{}/s"), where="{run}", says="finish the run first", damage=first_lines(4)
     ),
     "export into a file": on_run(
-        *("lab", "export", "{run}", "--allow-errors", "--to", "{}/work/memo.md"),
+        *("lab", "export", "{run}", "--allow-errors", "--to", "{}/handed/memo.md"),
         where="",
-        says="{}/work/memo.md is a file; the output must be a folder",
+        says="{}/handed/memo.md is a file; the output must be a folder",
         kind="usage",
         damage=NOTHING,
     ),
@@ -571,8 +571,8 @@ CASES = {
 @pytest.fixture
 def place(tasks, tmp_path, command, monkeypatch):
     """Two tasks, a folder of work, and an empty folder to work in."""
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work" / "memo.md").write_text(MEMO)
+    (tmp_path / "handed").mkdir()
+    (tmp_path / "handed" / "memo.md").write_text(MEMO)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     return tmp_path
