@@ -382,7 +382,7 @@ CASES = {
     # tasks
     "no task folder": given("lab", "run", "{}/gone", "-a", "empty", where="{}/gone", says="no such task folder"),
     "no task in the folder": given(
-        "lab", "run", "{}/work", "-a", "empty", where="{}/work", says="holds no task: no task.json in it or below it"
+        "lab", "run", "{}/handed", "-a", "empty", where="{}/handed", says="holds no task: no task.json in it or below it"
     ),
     "a file for a task": given(
         "lab", "lint", "{}/handed/memo.md", where="{}/handed/memo.md", says="is a file; a task is a folder with a task.json"
@@ -481,7 +481,7 @@ CASES = {
     "cache is a file": option(
         "--cache", "{}/handed/memo.md/c", says="{}/handed/memo.md is a file; the cache must be a folder"
     ),
-    "page is a folder": option("--report", "{}/work", says="'--report': file '{}/work' is a directory"),
+    "page is a folder": option("--report", "{}/handed", says="'--report': file '{}/handed' is a directory"),
     "no permission": option("--out", "/proc/none", where="/proc/none", says="No such file", kind="file_system"),
     # grade
     "no deliverables": given(
@@ -495,7 +495,7 @@ CASES = {
         says="is not a folder of deliverables",
     ),
     "grade against many": given(
-        *("lab", "grade", "{}/work", "--task", "{}/tasks"),
+        *("lab", "grade", "{}/handed", "--task", "{}/tasks"),
         where="",
         says="{}/tasks holds 2 tasks; outputs are graded against one",
         kind="usage",
@@ -504,7 +504,7 @@ CASES = {
     "regrade of nothing": given(
         "lab", "regrade", "{}/gone", where="{}/gone", says="no such run folder", kind="bad_run"
     ),
-    "regrade of no run": given("lab", "regrade", "{}/work", where="{}/work", says="it has no run.json", kind="bad_run"),
+    "regrade of no run": given("lab", "regrade", "{}/handed", where="{}/handed", says="it has no run.json", kind="bad_run"),
     "regrade of a retrieval run": on_run(
         *("lab", "regrade", "{run}"), where="{run}", says="is a retrieval run; only lab runs", damage=retrieval_run
     ),
@@ -555,7 +555,7 @@ CASES = {
     ),
     "import of nothing": given("lab", "import", "{}/gone", where="{}/gone", says="no such run folder"),
     "import of no LAB run": given(
-        "lab", "import", "{}/work", where="{}/work", says="holds no scores.json, scores_<judge>.json or"
+        "lab", "import", "{}/handed", where="{}/handed", says="holds no scores.json, scores_<judge>.json or"
     ),
     "import of a run of ours": on_run(
         *("lab", "import", "{run}"), where="{run}", says="it was not graded", kind="bad_input", damage=NOTHING
