@@ -58,7 +58,7 @@ def comparable(run_folder):
 def test_killed_ten_times_at_random_the_run_ends_as_if_nothing_had_happened(tasks, tmp_path):
     whole = start(tasks, tmp_path, "whole")
     began = time.monotonic()
-    out, err = whole.communicate(timeout=120)
+    _, err = whole.communicate(timeout=120)
     assert whole.returncode == 0, err.decode()
     length = time.monotonic() - began
 
