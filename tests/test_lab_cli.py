@@ -382,10 +382,20 @@ CASES = {
     # tasks
     "no task folder": given("lab", "run", "{}/gone", "-a", "empty", where="{}/gone", says="no such task folder"),
     "no task in the folder": given(
-        "lab", "run", "{}/handed", "-a", "empty", where="{}/handed", says="holds no task: no task.json in it or below it"
+        "lab",
+        "run",
+        "{}/handed",
+        "-a",
+        "empty",
+        where="{}/handed",
+        says="holds no task: no task.json in it or below it",
     ),
     "a file for a task": given(
-        "lab", "lint", "{}/handed/memo.md", where="{}/handed/memo.md", says="is a file; a task is a folder with a task.json"
+        "lab",
+        "lint",
+        "{}/handed/memo.md",
+        where="{}/handed/memo.md",
+        says="is a file; a task is a folder with a task.json",
     ),
     "broken JSON": task_file('{"title": "Notice",\n "instr', "task.json:2", "is not valid JSON"),
     "empty task.json": task_file("", "task.json", "is not valid JSON"),
@@ -477,7 +487,9 @@ CASES = {
         says="--max-cost needs the price of x, which is unknown; give it: --price x=IN,OUT",
     ),
     # places
-    "out is a file": option("--out", "{}/handed/memo.md", says="{}/handed/memo.md is a file; the output must be a folder"),
+    "out is a file": option(
+        "--out", "{}/handed/memo.md", says="{}/handed/memo.md is a file; the output must be a folder"
+    ),
     "cache is a file": option(
         "--cache", "{}/handed/memo.md/c", says="{}/handed/memo.md is a file; the cache must be a folder"
     ),
@@ -504,7 +516,9 @@ CASES = {
     "regrade of nothing": given(
         "lab", "regrade", "{}/gone", where="{}/gone", says="no such run folder", kind="bad_run"
     ),
-    "regrade of no run": given("lab", "regrade", "{}/handed", where="{}/handed", says="it has no run.json", kind="bad_run"),
+    "regrade of no run": given(
+        "lab", "regrade", "{}/handed", where="{}/handed", says="it has no run.json", kind="bad_run"
+    ),
     "regrade of a retrieval run": on_run(
         *("lab", "regrade", "{run}"), where="{run}", says="is a retrieval run; only lab runs", damage=retrieval_run
     ),
