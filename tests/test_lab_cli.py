@@ -700,7 +700,11 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(as_json, place):
     line += ["--json"] if as_json else []
     calls = place / "calls"
     environment = os.environ | {"PYTHONPATH": str(HERE), "CALLS": str(calls)}
-    process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A job in the background ignores Ctrl-C and hands that on; the command here is one in the foreground.
+    process = subprocess.Popen(
+        line, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
+    )
     limit = time.monotonic() + 60
     while time.monotonic() < limit and not (calls.exists() and calls.read_text().count("agent") >= 6):
         time.sleep(0.02)
