@@ -179,5 +179,7 @@ def _written(pattern: str) -> str:
     return pattern.replace("…", r"(?:[^.!?\n]|\.(?=\w)){0,60}?").replace(" ", r"\s")
 
 
-ORDERS = re.compile("|".join(map(_written, (*_ENGLISH, *_GERMAN, *_FRENCH, *_SPANISH, *_CLOSED_UP))))
+# All but the last kind begin at a word, so that the many alternatives are tried there alone.
+_AT_A_WORD = "|".join(map(_written, (*_ENGLISH, *_GERMAN, *_FRENCH, *_SPANISH)))
+ORDERS = re.compile(rf"\b(?=\w)(?:{_AT_A_WORD})|{'|'.join(map(_written, _CLOSED_UP))}")
 FORGED = re.compile("|".join(_VERDICTS))
