@@ -171,7 +171,7 @@ def variance_components(values: Sequence[float], factors: Mapping[str, Sequence[
             kept = tried
     squares = [(np.bincount(groups[i], y) ** 2 / np.bincount(groups[i])).sum() for i in kept]
     found = np.linalg.solve(expected[np.ix_(kept, kept)], squares)
-    estimates = dict(zip(kept, (max(0.0, float(value)) for value in found), strict=True))
+    estimates = dict(zip(kept, (float(value) if value > 1e-12 else 0.0 for value in found), strict=True))
     return {name: estimates.get(i) for i, name in enumerate(factors, start=2)} | {"residual": estimates[1]}
 
 

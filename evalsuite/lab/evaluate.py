@@ -153,6 +153,16 @@ def suite_of(tasks: Sequence[Task]) -> Suite:
     return Suite(name=name, sha256=sha256_json(files), files=files)
 
 
+def notes_of(tasks: Sequence[Task]) -> list[str]:
+    """What the tasks' loader remarked, one line a remark with the tasks it is about."""
+    about: dict[str, list[str]] = {}
+    for task in tasks:
+        for note in task.notes:
+            about.setdefault(note, []).append(task.id)
+    more = {note: f" and {len(ids) - 3} more" if len(ids) > 3 else "" for note, ids in about.items()}
+    return [f"{', '.join(ids[:3])}{more[note]}: {note}" for note, ids in about.items()]
+
+
 class Flow:
     """One system on all tasks: a run folder, its trials, its verdicts."""
 
@@ -184,7 +194,7 @@ class Flow:
                 "tasks": {task.id: len(task.criteria) for task in self.tasks},
                 "sources": self.sources,
             },
-            notes=[f"{task.id}: {note}" for task in self.tasks for note in task.notes],
+            notes=notes_of(self.tasks),
         )
         if self.system.agent.needs_model and self.system.profile.memory:
             manifest.notes.append("the harness has a memory: trials of one task are not independent")

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError, shown
-from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, outcome_of, suite_of, told
+from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, notes_of, outcome_of, suite_of, told
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
@@ -145,7 +145,7 @@ async def _graded(
             "tasks": {task.id: len(task.criteria) for task in by_id.values()},
             "sources": sorted({str(task.folder) for task in tasks}),
         },
-        notes=[*notes, *(f"{task.id}: {note}" for task in by_id.values() for note in task.notes)],
+        notes=[*notes, *notes_of(list(by_id.values()))],
     )
     manifest.identity = identity(manifest)
     label = f"{slug(manifest.suite.name)}-{slug(str(system['name']))}-{manifest.identity[:8]}"

@@ -111,7 +111,7 @@ def _costs(rows: list[Row]) -> Table:
     table = Table(caption="(c): from the cache", caption_justify="left")
     table.add_column("system", overflow="fold")
     for name in ("index s", "search s", "queries/s", "index MB", "peak MB"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for _, manifest, summary in rows:
         if summary is not None:
             table.add_row(Text(str(manifest.system.get("name"))), *_cost(manifest))
@@ -127,7 +127,7 @@ def _lab_scores(title: str, rows: list[Row]) -> Table:
     )
     table.add_column("system", overflow="fold")
     for name in ("tasks", "trials", "all-pass", "criteria", "stopped", "tokens in / out", "cost"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for _, manifest, summary in rows:
         system = Text(str(manifest.system.get("name")))
         if not isinstance(summary, LabSummary):
