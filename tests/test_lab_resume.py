@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -44,13 +46,13 @@ def start(tasks, tmp_path, name):
 
 
 def comparable(run_folder):
-    """Every verdict and trial without times, and without the word that a vote came from the cache."""
+    """Every verdict and trial without times, and without what a cache, ours or a provider's, had to do with a vote."""
     rows = []
     for unit in read_units(run_folder):
         row = json.loads(unit.model_dump_json())
         row.pop("seconds", None)
         for vote in row.get("votes", []):
-            vote.pop("seconds"), vote.pop("cached")
+            vote.pop("seconds"), vote.pop("cached"), vote["tokens"].pop("prefix", None)
         rows.append(row)
     return sorted(rows, key=lambda row: (row["task"], row["trial"], row["unit"], row.get("id", "")))
 
@@ -88,44 +90,55 @@ def test_killed_ten_times_at_random_the_run_ends_as_if_nothing_had_happened(task
     assert calls.count("agent") <= TRIALS * TASKS * 4 + kills * 2
 
 
-def test_finished_verdicts_are_never_asked_again(tasks, tmp_path, monkeypatch):
+@pytest.fixture
+def again(tasks, tmp_path, monkeypatch):
+    """The same run, started in this process as often as wanted; `again.calls()` counts what the models were asked so far."""
     monkeypatch.syspath_prepend(str(HERE))
     calls = tmp_path / "calls"
     monkeypatch.setenv("CALLS", str(calls))
-    options = {
-        "models": ["function:labkit:associate"],
-        "judges": ["function:labkit:judge"],
-        "out": tmp_path / "out",
-        "cache": tmp_path / "cache",
-    }
-    [first] = run([tasks], ["react"], **options)
-    asked = calls.read_text()
-    results = first.path / "results.jsonl"
-    lines = results.read_text().splitlines()
-    results.write_text("\n".join(lines[:-2]) + "\n" + lines[-2][:40])
-    manifest = json.loads((first.path / "run.json").read_text())
-    (first.path / "run.json").write_text(json.dumps(manifest | {"status": "running"}))
-    [second] = run([tasks], ["react"], **options)
-    assert comparable(second.path) == sorted(
-        (json.loads(json.dumps(row)) for row in comparable(first.path)),
-        key=lambda row: (row["task"], row["trial"], row["unit"], row.get("id", "")),
-    )
-    assert calls.read_text() == asked
+    models = {"models": ["function:labkit:associate"], "judges": ["function:labkit:judge"]}
+
+    def start(**options):
+        [outcome] = run([tasks], ["react"], out=tmp_path / "out", cache=tmp_path / "cache", **models, **options)
+        return outcome
+
+    start.calls = lambda: Counter(calls.read_text().split())
+    return start
 
 
-def test_more_trials_extend_a_finished_run_by_those_alone(tasks, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(HERE))
-    calls = tmp_path / "calls"
-    monkeypatch.setenv("CALLS", str(calls))
-    options = {
-        "models": ["function:labkit:associate"],
-        "judges": ["function:labkit:judge"],
-        "out": tmp_path / "out",
-        "cache": tmp_path / "cache",
-    }
-    [first] = run([tasks], ["react"], trials=1, **options)
-    before = calls.read_text().split().count("agent")
-    [second] = run([tasks], ["react"], trials=3, **options)
+def cut(run_folder, lines_kept, torn=""):
+    """Make a finished run one that was killed: some lines of its results, the last of them torn."""
+    results = run_folder / "results.jsonl"
+    results.write_text("".join(results.read_text().splitlines(keepends=True)[:lines_kept]) + torn)
+    manifest = json.loads((run_folder / "run.json").read_text())
+    (run_folder / "run.json").write_text(json.dumps(manifest | {"status": "running"}))
+
+
+def test_finished_verdicts_are_never_asked_again(again):
+    first = again()
+    before, asked = comparable(first.path), again.calls()
+    lines = (first.path / "results.jsonl").read_text().splitlines()
+    cut(first.path, len(lines) - 2, torn=lines[-2][:40])
+    second = again()
     assert second.path == first.path
-    assert calls.read_text().split().count("agent") == 3 * before
+    assert comparable(second.path) == before
+    assert again.calls() == asked
+
+
+def test_a_verdict_that_is_stored_is_kept_even_if_the_cache_is_gone(again, tmp_path):
+    first = again()
+    before, asked = comparable(first.path), again.calls()
+    lines = (first.path / "results.jsonl").read_text().splitlines()
+    cut(first.path, len(lines) - 1)
+    shutil.rmtree(tmp_path / "cache")
+    assert comparable(again().path) == before
+    assert again.calls() - asked == Counter(judge=1)
+
+
+def test_more_trials_extend_a_finished_run_by_those_alone(again):
+    first = again(trials=1)
+    before = again.calls()["agent"]
+    second = again(trials=3)
+    assert second.path == first.path
+    assert again.calls()["agent"] == 3 * before
     assert second.summary.n_trials == 3 * TASKS
