@@ -73,6 +73,16 @@ class QueryResult(Record):
         return True
 
 
+def trial_key(task: str, trial: int) -> tuple[str, ...]:
+    """What makes two lines of results.jsonl the same trial."""
+    return "trial", task, str(trial)
+
+
+def criterion_key(task: str, trial: int, criterion: str) -> tuple[str, ...]:
+    """What makes two lines of results.jsonl the same criterion of the same trial."""
+    return "criterion", task, str(trial), criterion
+
+
 class Vote(Record):
     """What one judge said once about one criterion, or what one deterministic check found."""
 
@@ -114,7 +124,7 @@ class CriterionResult(Record):
 
     @property
     def key(self) -> tuple[str, ...]:
-        return self.unit, self.task, str(self.trial), self.id
+        return criterion_key(self.task, self.trial, self.id)
 
     @property
     def final(self) -> bool:
@@ -150,7 +160,7 @@ class TrialResult(Record):
 
     @property
     def key(self) -> tuple[str, ...]:
-        return self.unit, self.task, str(self.trial)
+        return trial_key(self.task, self.trial)
 
     @property
     def final(self) -> bool:

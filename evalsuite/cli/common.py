@@ -7,9 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 OK, FAILED, BAD_INPUT, ERRORS, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -26,6 +29,15 @@ Page = Annotated[
 def print_json(value: Any) -> None:
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
+
+
+def print_ending(aside: Console, name: str, error: str | None, reused: bool) -> None:
+    """What went wrong in a run, and that it is shown again instead of repeated."""
+    if error:
+        aside.print(f"error: {name}: {error}", markup=False)
+    if reused:
+        again = "this run was finished before; its results are shown (--fresh runs it again)"
+        aside.print(f"note: {name}: {again}", markup=False)
 
 
 @contextmanager

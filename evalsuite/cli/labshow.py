@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from evalsuite.cli.common import ERRORS, OK, print_json
+from evalsuite.cli.common import ERRORS, OK, print_ending, print_json
 
 if TYPE_CHECKING:
     from evalsuite.lab.evaluate import Outcome, Plan
@@ -101,13 +101,7 @@ def outcomes(found: list[Outcome], as_json: bool, report: Path | None) -> int:
         name = outcome.manifest.system["name"]
         for note in outcome.manifest.notes:
             aside.print(f"note: {name}: {note}", markup=False)
-        if outcome.manifest.error:
-            aside.print(f"error: {name}: {outcome.manifest.error}", markup=False)
-        if outcome.reused:
-            aside.print(
-                f"note: {name}: this run was finished before; its results are shown (--fresh runs it again)",
-                markup=False,
-            )
+        print_ending(aside, name, outcome.manifest.error, outcome.reused)
         aside.print(f"run folder: {outcome.path}", markup=False)
     if report is not None:
         aside.print(f"report: {report}", markup=False)

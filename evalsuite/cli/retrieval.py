@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_json, progress
+from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_ending, print_json, progress
 
 if TYPE_CHECKING:
     from evalsuite.retrieval.evaluate import Outcome
@@ -146,13 +146,7 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
                 aside.print(
                     f"note: {name}: approximate index, {key.replace('_', ' ')} search: {value:.4f}", markup=False
                 )
-        if outcome.manifest.error:
-            aside.print(f"error: {name}: {outcome.manifest.error}", markup=False)
-        if outcome.reused:
-            aside.print(
-                f"note: {name}: this run was finished before; its results are shown (--fresh runs it again)",
-                markup=False,
-            )
+        print_ending(aside, name, outcome.manifest.error, outcome.reused)
     for outcome in outcomes:
         aside.print(f"run folder: {outcome.path}", markup=False)
     if report is not None:

@@ -20,7 +20,7 @@ from evalsuite.lab.trial import System, work
 from evalsuite.labnumbers import usage_of
 from evalsuite.models import BudgetError
 from evalsuite.progress import track
-from evalsuite.records import LabSummary, Manifest, Suite, TrialResult, Unit
+from evalsuite.records import LabSummary, Manifest, Suite, TrialResult, Unit, criterion_key, trial_key
 from evalsuite.storage import (
     RunWriter,
     environment,
@@ -219,7 +219,7 @@ class Flow:
         done = {unit.key for unit in units if unit.final}
         trials = [(task, trial) for task in self.tasks for trial in range(1, self.manifest.plan["trials"] + 1)]
         wanted = [(task, trial, criterion) for task, trial in trials for criterion in task.criteria]
-        left = [(task, c) for task, trial, c in wanted if ("criterion", task.id, str(trial), c.id) not in done]
+        left = [(task, c) for task, trial, c in wanted if criterion_key(task.id, trial, c.id) not in done]
         judged = [(task, criterion) for task, criterion in left if not criterion.check]
         calls = len(judged) * len(self.grader.panel.judges) * self.options.votes
         prompts = sum(
@@ -235,7 +235,7 @@ class Flow:
             system=self.system.name,
             tasks=len(self.tasks),
             trials=len(trials),
-            trials_done=sum(("trial", task.id, str(trial)) in done for task, trial in trials),
+            trials_done=sum(trial_key(task.id, trial) in done for task, trial in trials),
             criteria=len(wanted),
             verdicts_done=len(wanted) - len(left),
             by_check=len(left) - len(judged),
@@ -288,7 +288,7 @@ class Flow:
                     for task, trial in job:
                         if not self.stopped and not broken:
                             await self._trial(task, trial, writer)
-                            broken = ("trial", task.id, str(trial)) not in writer.done
+                            broken = trial_key(task.id, trial) not in writer.done
                         advance(1)
 
             async with asyncio.TaskGroup() as group:
@@ -301,7 +301,7 @@ class Flow:
             writer.append(units, sync=False)
 
         try:
-            result = writer.done.get(("trial", task.id, str(trial)))
+            result = writer.done.get(trial_key(task.id, trial))
             if not isinstance(result, TrialResult):
                 result = await self._worked(task, trial)
                 store([result])
@@ -321,7 +321,7 @@ class Flow:
             raise
         except Exception as error:  # a fault of ours: this trial's open verdicts are errors, the others go on
             keys = writer.done.keys() | self._latest.keys()
-            left = [c for c in task.criteria if ("criterion", task.id, str(trial.trial), c.id) not in keys]
+            left = [c for c in task.criteria if criterion_key(task.id, trial.trial, c.id) not in keys]
             store(errors_for(left, task, trial.trial, "unreadable", f"{type(error).__name__}: {error}"))
 
     async def _worked(self, task: Task, trial: int) -> TrialResult:
@@ -351,8 +351,8 @@ def missing_units(tasks: Sequence[Task], trials: int, done: dict[tuple[str, ...]
     """How many trials and verdicts of the plan are not final."""
     wanted: list[tuple[str, ...]] = []
     for task in tasks:
-        for trial in map(str, range(1, trials + 1)):
-            wanted += [("trial", task.id, trial), *(("criterion", task.id, trial, c.id) for c in task.criteria)]
+        for trial in range(1, trials + 1):
+            wanted += [trial_key(task.id, trial), *(criterion_key(task.id, trial, c.id) for c in task.criteria)]
     return sum(key not in done for key in wanted)
 
 

@@ -9,12 +9,22 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError, shown
-from evalsuite.lab.evaluate import PACKAGES, Outcome, in_loop, missing_units, notes_of, outcome_of, suite_of, told
+from evalsuite.lab.evaluate import (
+    INTERRUPTED,
+    PACKAGES,
+    Outcome,
+    in_loop,
+    missing_units,
+    notes_of,
+    outcome_of,
+    suite_of,
+    told,
+)
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.options import Options
 from evalsuite.lab.task import Task, load_tasks
 from evalsuite.lab.trial import examine, hashes
-from evalsuite.records import CriterionResult, Manifest, TrialResult, Vote
+from evalsuite.records import CriterionResult, Manifest, TrialResult, Vote, criterion_key
 from evalsuite.storage import (
     RunWriter,
     environment,
@@ -163,7 +173,7 @@ async def _graded(
     try:
         await asyncio.gather(*(one(trial, files) for trial, files in places))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        writer.close("interrupted", error="interrupted; run the same command again to go on from here")
+        writer.close("interrupted", error=INTERRUPTED)
         raise
     missing = missing_units(list(by_id.values()), plan["trials"], writer.done)
     error = told(writer, missing) if missing else None
@@ -186,7 +196,7 @@ async def _trial(grader: Grader, task: Task, trial: TrialResult, files: Path, wr
         await grader.grade(task, trial.trial, folder / "deliverables", trial.output, writer.done.keys(), writer.append)
     except Exception as error:
         said = error.message if isinstance(error, EvalsuiteError) else f"{type(error).__name__}: {error}"
-        left = [c for c in task.criteria if ("criterion", task.id, str(trial.trial), c.id) not in writer.done]
+        left = [c for c in task.criteria if criterion_key(task.id, trial.trial, c.id) not in writer.done]
         writer.append(errors_for(left, task, trial.trial, "unreadable", said))
 
 

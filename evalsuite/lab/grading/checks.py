@@ -46,20 +46,27 @@ def _several(spec: Spec) -> list[Check]:
     return [_read(item) for item in spec.items("checks")]
 
 
-class AnyOf(Check):
+class Several(Check):
+    """A check made of a list of checks."""
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.checks = checks
+
+    @classmethod
+    def read(cls, spec: Spec) -> Self:
+        return cls(_several(spec))
+
+
+class AnyOf(Several):
     """At least one of the checks passes."""
 
     kind = "any_of"
     help = "a list of checks, one of which passes"
 
     def __init__(self, checks: Sequence[Check]) -> None:
-        self.checks = checks
+        super().__init__(checks)
         self.placed = all(check.placed for check in checks)
         self.label = " or ".join(check.label for check in checks)
-
-    @classmethod
-    def read(cls, spec: Spec) -> Self:
-        return cls(_several(spec))
 
     def look(self, scopes: Sequence[Scope]) -> Found:
         answers = []
@@ -73,18 +80,11 @@ class AnyOf(Check):
         return sorted({span for check in self.checks for span in check.spans(scope)})
 
 
-class AllOf(Check):
+class AllOf(Several):
     """Every check passes."""
 
     kind = "all_of"
     help = "a list of checks, all of which pass"
-
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self.checks = checks
-
-    @classmethod
-    def read(cls, spec: Spec) -> Self:
-        return cls(_several(spec))
 
     def look(self, scopes: Sequence[Scope]) -> Found:
         answers = [check.look(scopes) for check in self.checks]
@@ -93,18 +93,11 @@ class AllOf(Check):
         return Found(not failed, "; ".join(answer.why for answer in failed or answers), quotes)
 
 
-class NoneOf(Check):
+class NoneOf(Several):
     """No check passes. An empty deliverable fails all the same."""
 
     kind = "none_of"
     help = "a list of checks, none of which passes"
-
-    def __init__(self, checks: Sequence[Check]) -> None:
-        self.checks = checks
-
-    @classmethod
-    def read(cls, spec: Spec) -> Self:
-        return cls(_several(spec))
 
     def look(self, scopes: Sequence[Scope]) -> Found:
         passed = [answer for check in self.checks if (answer := check.look(scopes)).ok]

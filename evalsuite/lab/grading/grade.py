@@ -16,7 +16,7 @@ from evalsuite.lab.grading.judge import Work
 from evalsuite.lab.grading.judging import Judging
 from evalsuite.lab.grading.panel import AGGREGATIONS, Panel, aggregate
 from evalsuite.lab.task import Criterion, Task
-from evalsuite.records import CriterionResult, Vote
+from evalsuite.records import CriterionResult, Vote, criterion_key
 from evalsuite.statistics import LEVEL, RESAMPLES, SEED
 from evalsuite.storage import sha256_file
 from evalsuite.summary import protocol_id
@@ -70,7 +70,7 @@ class Grader:
 
         `sealed` is what the agent left ({name: sha256}): a file that is not so any more is an error, not a verdict.
         """
-        wanted = [c for c in task.criteria if ("criterion", task.id, str(trial), c.id) not in done]
+        wanted = [c for c in task.criteria if criterion_key(task.id, trial, c.id) not in done]
         scopes: dict[tuple[Any, ...], list[Criterion]] = {}
         for criterion in wanted:
             scopes.setdefault((criterion.deliverables, criterion.redlines), []).append(criterion)
