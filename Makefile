@@ -17,6 +17,7 @@ run: setup
 	$(BIN)/evalsuite report reports/make-run -o reports/make-run/report.html
 
 test: lint
+	@scripts/setup-tests.sh
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: setup

@@ -64,20 +64,23 @@ def judge_numbers(trials: list[Trial], rates: Rates) -> dict[str, Any]:
     by_criterion = {id(ballot.criterion): ballot for ballot in ballots}
 
     def verdict_of(judge: str) -> Ruling:
-        def verdict(criterion: CriterionResult) -> Verdict:
-            ballot = by_criterion[id(criterion)]
-            return criterion.verdict if criterion.votes and not ballot.said else ballot.own.get(judge, "error")
+        verdicts: dict[int, Verdict] = {
+            number: ballot.own.get(judge, "error")
+            if ballot.said or not ballot.criterion.votes
+            else ballot.criterion.verdict
+            for number, ballot in by_criterion.items()
+        }
+        return lambda criterion: verdicts[id(criterion)]
 
-        return verdict
-
+    rulings = {judge: verdict_of(judge) for judge in judges}
     return {
-        "judges": [_alone(judge, verdict_of(judge), trials, judged, slots, rates) for judge in judges],
+        "judges": [_alone(judge, rulings[judge], trials, judged, slots, rates) for judge in judges],
         "agreement": [
             _agreement((panel[a], panel[b]), [(votes[a], votes[b]) for votes in opening])
             for a, b in combinations(range(len(panel)), 2)
         ],
         "alpha": krippendorff_alpha(opening),
-        "dual": _dual(panel, [verdict_of(judge) for judge in panel], trials, rates) if len(panel) > 1 else None,
+        "dual": _dual(panel, [rulings[judge] for judge in panel], trials, rates) if len(panel) > 1 else None,
         "trial_flips": _flips(_over_trials(trials, panel_verdict), rates),
         "variance": _variance([trial for trial in trials if not trial.problem], by_criterion, slots),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -34,6 +35,13 @@ class Trial:
 
     def passes(self, verdict: Callable[[CriterionResult], Verdict] = panel_verdict) -> bool | None:
         """Whether every criterion passes; None while anything is ungraded."""
+        return self._passes if verdict is panel_verdict else self._all(verdict)
+
+    @cached_property
+    def _passes(self) -> bool | None:
+        return self._all(panel_verdict)
+
+    def _all(self, verdict: Callable[[CriterionResult], Verdict]) -> bool | None:
         verdicts = None if self.problem else [verdict(criterion) for criterion in self.criteria]
         if verdicts is None or "error" in verdicts:
             return None

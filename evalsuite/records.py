@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 SCHEMA_VERSION = 1
 Status = Literal["running", "complete", "interrupted", "failed"]
@@ -63,6 +72,14 @@ class QueryResult(Record):
         default_factory=list, description="docid, score, grade or null"
     )
     missing: bool = Field(default=False, description="the system returned nothing; every measure counts as 0")
+    text: str | None = Field(default=None, description="the query itself")
+    twin_of: str | None = Field(default=None, description="id of the oblique query that this one says literally")
+    relevant: int | None = Field(default=None, description="documents that the view judges relevant to it")
+    missed: list[tuple[str, int | None, int]] = Field(
+        default_factory=list,
+        description="relevant documents outside `top`, best rank first, at most 100: docid, rank from 1 in the kept "
+        "ranking or null, grade",
+    )
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -118,6 +135,7 @@ class CriterionResult(Record):
     resolution_rule: str | None = Field(default=None, description="exact, or the rule of an inexact match")
     critical: bool = False
     contested: str | None = Field(default=None, description="why the criterion is arguable, from contested.yaml")
+    sources: list[str] = Field(default_factory=list, description="names of the documents that the criterion rests on")
     earlier: list[Vote] = Field(
         default_factory=list, description="votes of attempts that ended in an error; paid, and of no other meaning"
     )
@@ -321,3 +339,41 @@ class LabSummary(Record):
     flags: dict[str, int]
     inexact_files: list[dict[str, Any]] = Field(description="deliverables found under another name, with the rule")
     usage: dict[str, Any] = Field(description="agent and judges: tokens, cost, seconds; 'unknown' if any part is")
+
+
+class Review(Record):
+    """What a person said about one verdict of a lab run: a line of reviews.jsonl. The same verdict is a confirmation."""
+
+    unit: Literal["review"] = "review"
+    run: str
+    task: str
+    trial: int
+    criterion: str
+    unit_sha256: str = Field(description="hash of the CriterionResult as the reviewer saw it")
+    machine: Verdict = Field(description="the run's own verdict")
+    verdict: Verdict = Field(description="error: it cannot be decided")
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=10_000)] = ""
+    reviewer: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    at: str = Field(description="ISO 8601 with a time zone")
+
+    @field_validator("at")
+    @classmethod
+    def _dated(cls, value: str) -> str:
+        if datetime.fromisoformat(value).tzinfo is None:
+            raise ValueError("has no time zone; 2026-05-01T12:00:00Z has one")
+        return value
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Review:
+        if self.verdict != self.machine and not self.reason:
+            raise ValueError(f"a reason is needed: the verdict is {self.verdict}, the machine's was {self.machine}")
+        return self
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """That of the criterion."""
+        return criterion_key(self.task, self.trial, self.criterion)
+
+    @property
+    def when(self) -> datetime:
+        return datetime.fromisoformat(self.at)

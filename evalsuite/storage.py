@@ -24,9 +24,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from evalsuite.errors import InputError, RunError, UsageError, at, shown
 from evalsuite.records import CriterionResult, Manifest, QueryResult, Status, Unit
-from evalsuite.textfiles import read_jsonl
+from evalsuite.textfiles import read_jsonl, read_lines
 
 _unit: TypeAdapter[Unit] = TypeAdapter(Unit)
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def now() -> str:
@@ -42,8 +43,7 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(value: Any) -> str:
     """Hex sha256 of a JSON value in canonical form (sorted keys, no spaces)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical.encode(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def identity(manifest: Manifest) -> str:
@@ -249,25 +249,41 @@ def read_units(path: Path) -> list[Unit]:
     units: dict[tuple[str, ...], Unit] = {}
     first: dict[tuple[str, ...], int] = {}
     measures: list[str] | None = None
-    for line, record in read_jsonl(source):
-        try:
-            unit = _unit.validate_python({"unit": "query", **record})
-        except ValidationError as error:
-            raise InputError(_first_problem(error), where=at(source, line)) from error
-        if unit.key in units and units[unit.key].final:
-            named = " ".join(repr(part) for part in unit.key[1:])
-            raise InputError(
-                f"{unit.unit} {named} is graded twice, first on line {first[unit.key]}", where=at(source, line)
-            )
+    for line, unit in _parsed(source):
+        key = unit.key
+        if key in units and not units[key].final:
+            del units[key]
+        elif key in units:
+            named = " ".join(repr(part) for part in key[1:])
+            raise InputError(f"{unit.unit} {named} is graded twice, first on line {first[key]}", where=at(source, line))
         if isinstance(unit, QueryResult):
             measures = measures or list(unit.measures)
             if unit.measures.keys() != set(measures):
                 found, wanted = ", ".join(unit.measures), ", ".join(measures)
                 raise InputError(f"has the measures {found}; the first query has {wanted}", where=at(source, line))
-        units.pop(unit.key, None)
-        units[unit.key] = unit
-        first[unit.key] = line
+        units[key] = unit
+        first[key] = line
     return list(units.values())
+
+
+def _parsed(source: Path) -> Iterator[tuple[int, Unit]]:
+    """(line number, unit), read from the JSON text at once (3x); from a line on that cannot be, as a record."""
+    taken = 0
+    for taken, text in read_lines(source):
+        try:
+            unit = _unit.validate_json(text)
+        except ValidationError:
+            break
+        yield taken, unit
+    else:
+        return
+    for line, record in read_jsonl(source):
+        if line >= taken:
+            try:
+                unit = _unit.validate_python({"unit": "query", **record})
+            except ValidationError as error:
+                raise InputError(_first_problem(error), where=at(source, line)) from error
+            yield line, unit
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -61,7 +61,7 @@ def shell(arguments, **environment):
 def test_a_run_folder_holds_what_the_formats_say_and_verifies(corpus, run):
     [outcome] = run(corpus, "bm25")
     names = {str(p.relative_to(outcome.path)) for p in outcome.path.rglob("*") if p.is_file()}
-    assert names == {"run.json", "results.jsonl", "summary.json", "artifacts/run.trec.gz"}
+    assert names == {"run.json", "results.jsonl", "summary.json", "artifacts/run.trec.gz", "artifacts/texts.jsonl.gz"}
     assert outcome.manifest.status == "complete"
     assert verify(outcome.path) == {"ok": True, "checked": verify(outcome.path)["checked"], "mismatches": []}
     unit = json.loads(lines(outcome.path).splitlines()[0])

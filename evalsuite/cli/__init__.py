@@ -10,8 +10,11 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli.common import BAD_INPUT, ERRORS, FAILED, INTERRUPTED, OK, Debug, Json, fail, print_json
+from evalsuite.cli.compare import compare
 from evalsuite.cli.lab import lab
+from evalsuite.cli.leaderboard import leaderboard
 from evalsuite.cli.retrieval import retrieval
+from evalsuite.cli.review import review, serve
 from evalsuite.errors import EvalsuiteError, UsageError
 
 app = typer.Typer(
@@ -42,6 +45,10 @@ def top(
 
 app.add_typer(retrieval, name="retrieval")
 app.add_typer(lab, name="lab")
+app.command()(compare)
+app.add_typer(review, name="review")
+app.command()(serve)
+app.command()(leaderboard)
 
 
 @app.command()

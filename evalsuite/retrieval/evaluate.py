@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalsuite.errors import EvalsuiteError, RunError, UsageError
 from evalsuite.progress import track
@@ -22,6 +24,7 @@ from evalsuite.retrieval.formats import load_corpus
 from evalsuite.retrieval.measures import DEFAULT_MEASURES, Graded, Measure
 from evalsuite.retrieval.retrievers import Hits, Retriever, System, create
 from evalsuite.retrieval.runs import Run, in_order, run_lines
+from evalsuite.retrieval.texts import write_texts
 from evalsuite.statistics import LEVEL, RESAMPLES, SEED
 from evalsuite.storage import (
     RunWriter,
@@ -39,6 +42,8 @@ from evalsuite.summary import protocol_id, write_summary
 
 QUERY_CHUNK = 256
 TOP = 10
+MISSED = 100
+UNRANKED = np.iinfo(np.int64).max
 DEPTH = 1000
 PACKAGES = (
     "numpy",
@@ -144,6 +149,7 @@ class _Evaluation:
         try:
             seconds["search"] = self._search_all(writer)
             _join_parts(self.path)
+            write_texts(self.path, self.corpus, writer.done.values())
         except KeyboardInterrupt:
             writer.close("interrupted")
             raise
@@ -206,6 +212,7 @@ class _Evaluation:
         graded = Graded(ranking, corpus.qrels.of_queries(start, start + n), len(corpus))
         values = {str(measure): measure(graded) for measure in self.measures}
         judged = Measure("Judged", 10)(graded)
+        missed = self._missed(ranking, graded)
         for row in range(n):
             query = corpus.queries[start + row]
             shown = range(min(TOP, int(graded.retrieved[row].sum())))
@@ -224,7 +231,28 @@ class _Evaluation:
                     for i in shown
                 ],
                 missing=not graded.retrieved[row].any(),
+                text=query.text,
+                twin_of=query.twin_of,
+                relevant=int(graded.n_relevant[row]),
+                missed=missed[row],
             )
+
+    def _missed(self, ranking: NDArray[np.int64], graded: Graded) -> list[list[tuple[str, int | None, int]]]:
+        """Per query its relevant documents below the first TOP, best rank first, those of the same rank best grade first."""
+        qrels, n_documents = graded.qrels, len(self.corpus)
+        rank = np.full(len(qrels.query), UNRANKED)
+        rows, places = np.nonzero(graded.relevant)
+        judged = qrels.query * n_documents + qrels.document
+        rank[np.searchsorted(judged, rows * n_documents + ranking[rows, places])] = places + 1
+        wanted = np.flatnonzero((qrels.grade > 0) & (rank > TOP))
+        order = wanted[np.lexsort((qrels.document[wanted], -qrels.grade[wanted], rank[wanted], qrels.query[wanted]))]
+        starts = np.searchsorted(qrels.query[order], np.arange(graded.n_queries + 1))
+        found = []
+        for first, last in pairwise(starts):
+            shown = order[first : min(last, first + MISSED)]
+            columns = qrels.document[shown].tolist(), rank[shown].tolist(), qrels.grade[shown].tolist()
+            found.append([(self.corpus.doc_ids[d], r if r < UNRANKED else None, g) for d, r, g in zip(*columns, strict=True)])
+        return found
 
     def _measured(self, seconds: dict[str, float], resumed: int) -> dict[str, Any]:
         facts = dict(getattr(self.system.retriever, "facts", {}))

@@ -119,6 +119,7 @@ class Grader:
             resolution_rule=", ".join(dict.fromkeys(found.rule for found in scope.resolved)) or None,
             critical=criterion.critical,
             contested=criterion.contested,
+            sources=_sources(criterion),
         )
 
     def _scope(self, task: Task, folder: Path, names: tuple[str, ...], redlines: bool, tampered: str) -> _Scope:
@@ -192,9 +193,15 @@ def errors_for(criteria: Sequence[Criterion], task: Task, trial: int, kind: str,
             votes=[vote],
             critical=criterion.critical,
             contested=criterion.contested,
+            sources=_sources(criterion),
         )
         for criterion in criteria
     ]
+
+
+def _sources(criterion: Criterion) -> list[str]:
+    """The documents it rests on: those that task.json names, then those that rubric.yaml quotes."""
+    return list(dict.fromkeys((*criterion.sources, *(quote["file"] for quote in criterion.quotes))))
 
 
 def without_checks(task: Task) -> Task:

@@ -1,0 +1,78 @@
+"""Run folders as a report reads them: what each was, what came out, and what people said about it since."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from evalsuite.errors import RunError
+from evalsuite.records import LabSummary, Manifest, Review, Summary, Unit
+from evalsuite.storage import read_manifest, read_units
+from evalsuite.summary import summarise
+
+
+@dataclass(frozen=True)
+class Section:
+    """One run; `summary` is None where the run has no results to show."""
+
+    folder: Path
+    manifest: Manifest
+    summary: Summary | LabSummary | None
+    units: list[Unit]
+    reviews: list[Review]
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run has no headline number."""
+        return self.summary is None or (isinstance(self.summary, LabSummary) and self.summary.all_pass.rate is None)
+
+    @property
+    def run_id(self) -> str:
+        return self.manifest.run_id or self.folder.absolute().name
+
+
+def read_sections(paths: Iterable[Path]) -> list[Section]:
+    """The runs of run folders, or of folders that hold run folders, each once.
+
+    Raises RunError for anything else, InputError with file and line for a broken one.
+    """
+    folders = {folder.resolve(): folder for path in paths for folder in run_folders(path)}
+    with collector_paused():
+        return [read_section(folder) for folder in folders.values()]
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """No search for cycles meanwhile: among the millions of records of a large run it takes most of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def run_folders(path: Path) -> list[Path]:
+    """`path` itself if it is a run folder, else the run folders in it. Raises RunError if it holds none."""
+    if (path / "run.json").exists() or not path.is_dir():
+        return [path]
+    inside = sorted(child for child in path.iterdir() if (child / "run.json").exists())
+    if not inside:
+        raise RunError("is not a run folder and holds none", where=str(path))
+    return inside
+
+
+def read_section(folder: Path) -> Section:
+    """One run folder. Numbers are derived anew; a part of a retrieval run has none."""
+    from evalsuite.reporting.review import read_reviews
+
+    manifest = read_manifest(folder)
+    results = folder / "results.jsonl"
+    units = read_units(folder) if results.exists() and results.stat().st_size else []
+    usable = units and (manifest.status == "complete" or manifest.kind == "lab")
+    summary = summarise(manifest, units) if usable else None
+    return Section(folder, manifest, summary, units, read_reviews(folder))

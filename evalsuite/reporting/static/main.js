@@ -1,0 +1,117 @@
+// The page's start: reads the index, shows the view that the hash names, and follows it.
+
+import { loadIndex } from "./data.js";
+import { byId, h, put } from "./dom.js";
+import { listenToKeys } from "./keys.js";
+import { showLab, showTask } from "./lab.js";
+import { showQuery } from "./query.js";
+import { showRetrieval } from "./retrieval.js";
+import { loadReviews } from "./reviews.js";
+import { makeSortable } from "./sortable.js";
+import { place } from "./state.js";
+import { showTrial } from "./trial.js";
+import { nextUnreviewed, refreshVerdicts, showVerdicts } from "./verdictview.js";
+
+/** @typedef {import("./data.js").Index} Index */
+
+const THEME = "evalsuite-theme";
+const KEPT_FOCUS = ["filter"];
+
+/** @type {Record<string, (index: Index, main: HTMLElement) => void|Promise<void>>} */
+const VIEWS = {
+  retrieval: showRetrieval,
+  query: showQuery,
+  lab: showLab,
+  task: showTask,
+  trial: showTrial,
+  verdicts: showVerdicts,
+};
+
+/** Which entry of the navigation a view belongs to. */
+const WITHIN = { query: "retrieval", task: "lab", trial: "lab" };
+
+/** @type {{view: string, sort: string|undefined}} */
+let last = { view: "", sort: undefined };
+
+/** @param {Index} index */
+async function show(index) {
+  const { view, values } = place();
+  const main = byId("view");
+  const overview = byId("overview");
+  const known = Object.hasOwn(VIEWS, view);
+  overview.hidden = known;
+  main.hidden = !known;
+  for (const entry of document.querySelectorAll("nav.views a")) {
+    const own = /** @type {Record<string, string>} */ (WITHIN)[view] ?? (known ? view : "overview");
+    if (entry.getAttribute("href") === `#/${own}`) entry.setAttribute("aria-current", "page");
+    else entry.removeAttribute("aria-current");
+  }
+  const again = last.view === view;
+  const sorted = last.sort === values.sort;
+  last = { view, sort: values.sort };
+  if (!known) return;
+  if (view === "verdicts" && again && sorted && refreshVerdicts()) return;
+  const focused = document.activeElement?.id ?? "";
+  await VIEWS[view](index, main);
+  if (!again) window.scrollTo(0, 0);
+  if (KEPT_FOCUS.includes(focused)) {
+    const field = /** @type {HTMLInputElement} */ (byId(focused));
+    field.focus();
+    field.setSelectionRange(field.value.length, field.value.length);
+  }
+}
+
+function theme() {
+  const button = byId("theme");
+  const root = document.documentElement;
+  const apply = (/** @type {string} */ name) => {
+    if (name) root.dataset.theme = name;
+    else delete root.dataset.theme;
+    put(button, `theme: ${name || "as the system"}`);
+  };
+  const order = ["", "light", "dark"];
+  let now = "";
+  try {
+    now = localStorage.getItem(THEME) ?? "";
+  } catch {
+    now = "";
+  }
+  apply(order.includes(now) ? now : "");
+  button.addEventListener("click", () => {
+    now = order[(order.indexOf(root.dataset.theme ?? "") + 1) % order.length];
+    apply(now);
+    try {
+      localStorage.setItem(THEME, now);
+    } catch {
+      // a browser that keeps nothing still shows it
+    }
+  });
+}
+
+async function start() {
+  theme();
+  document.documentElement.classList.add("scripted");
+  makeSortable();
+  try {
+    const index = await loadIndex();
+    loadReviews(index);
+    for (const entry of document.querySelectorAll("nav.views a")) {
+      const href = entry.getAttribute("href");
+      const empty = (href === "#/retrieval" && !index.queries.n) || (href === "#/lab" && !index.trials.length) || (href === "#/verdicts" && !index.verdicts.n);
+      if (empty) entry.remove();
+    }
+    window.addEventListener("hashchange", () => void show(index).catch(broken));
+    listenToKeys(() => nextUnreviewed(index));
+    await show(index);
+  } catch (error) {
+    broken(error);
+  }
+}
+
+/** @param {unknown} error */
+function broken(error) {
+  put(byId("problem"), h("p", { class: "bad" }, `! This view cannot be shown: ${error}`));
+  console.error(error);
+}
+
+void start();

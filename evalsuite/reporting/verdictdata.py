@@ -1,0 +1,171 @@
+"""The verdicts of the page's data: a row per graded criterion, what is odd about it, why it failed, and its votes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from evalsuite.errors import RunError
+from evalsuite.judgenumbers import by_judge
+from evalsuite.labnumbers import EXACT
+from evalsuite.records import CriterionResult, TrialResult, Verdict
+from evalsuite.reporting.sections import Section
+from evalsuite.storage import sha256_json
+
+ROWS = 512
+VERDICTS = ("error", "fail", "pass")
+CAUSES = ("", "format", "judge-contested", "not read", "read, not used", "wrong")
+JUDGES_DISAGREE, VOTES_DISAGREE, UNSUPPORTED, CONTESTED, CRITICAL, NO_JUDGE, OVER_TRIALS, OVER_RUNS, INEXACT = (
+    1 << bit for bit in range(9)
+)
+
+
+class Row(NamedTuple):
+    """One graded criterion of one run."""
+
+    run: int
+    unit: CriterionResult
+
+
+class Numbers(dict[Any, int]):
+    """Values numbered as they are met; None is -1."""
+
+    def of(self, value: Any) -> int:
+        return -1 if value is None else self.setdefault(value, len(self))
+
+
+def rows_of(sections: Sequence[Section]) -> list[Row]:
+    """All graded criteria by run, task, trial and criterion; C-2 comes before C-10."""
+    orders: dict[str, list[Any]] = {}
+
+    def order(name: str) -> list[Any]:
+        if name not in orders:
+            orders[name] = [
+                (not part.isdecimal(), len(part.lstrip("0")) if part.isdecimal() else 0, part)
+                for part in re.split(r"(\d+)", name)
+                if part
+            ]
+        return orders[name]
+
+    rows = [
+        Row(run, unit)
+        for run, section in enumerate(sections)
+        for unit in section.units
+        if isinstance(unit, CriterionResult)
+    ]
+    rows.sort(key=lambda row: (row.run, order(row.unit.task), row.unit.trial, order(row.unit.id)))
+    return rows
+
+
+def verdict_index(
+    sections: Sequence[Section], rows: Sequence[Row], group_of: Sequence[int], tasks: Numbers
+) -> dict[str, Any]:
+    """{"verdicts", "error_kinds", "files", "causes", "criteria"}; tasks that are new are numbered in `tasks`."""
+    kinds, files, places = Numbers(), Numbers(), Numbers()
+    criteria: list[dict[str, Any]] = []
+    columns: dict[str, list[int]] = {
+        key: [] for key in ("run", "criterion", "trial", "verdict", "error_kind", "bits", "cause", "file")
+    }
+    trials = {
+        (run, unit.task, unit.trial): unit
+        for run, section in enumerate(sections)
+        for unit in section.units
+        if isinstance(unit, TrialResult)
+    }
+    over_trials = _differing(((run, u.task, u.id), u.verdict) for run, u in rows)
+    over_runs = _differing(((group_of[run], u.task, u.id, u.trial), u.verdict) for run, u in rows)
+    for run, unit in rows:
+        place = places.of((unit.task, unit.id, unit.title))
+        if place == len(criteria):
+            criteria.append(
+                {"task": tasks.of(unit.task), "id": unit.id, "title": unit.title, "critical": False, "contested": None}
+            )
+        criteria[place]["critical"] |= unit.critical
+        criteria[place]["contested"] = criteria[place]["contested"] or unit.contested
+        bits = _bits(unit)
+        bits |= OVER_TRIALS * ((run, unit.task, unit.id) in over_trials)
+        bits |= OVER_RUNS * ((group_of[run], unit.task, unit.id, unit.trial) in over_runs)
+        found = (
+            run,
+            place,
+            unit.trial,
+            VERDICTS.index(unit.verdict),
+            kinds.of(unit.error_kind),
+            bits,
+            CAUSES.index(cause(unit, bits, trials.get((run, unit.task, unit.trial)))),
+            files.of(unit.resolved_file),
+        )
+        for column, value in zip(columns.values(), found, strict=True):
+            column.append(value)
+    return {
+        "verdicts": {"n": len(rows), **columns},
+        "error_kinds": list(kinds),
+        "files": list(files),
+        "causes": CAUSES,
+        "criteria": criteria,
+    }
+
+
+def _differing(verdicts: Iterable[tuple[Any, Verdict]]) -> set[Any]:
+    """The keys that have a pass and a fail; an error is no verdict."""
+    first: dict[Any, Verdict] = {}
+    return {key for key, verdict in verdicts if verdict != "error" and first.setdefault(key, verdict) != verdict}
+
+
+def _bits(unit: CriterionResult) -> int:
+    bits = CONTESTED * bool(unit.contested) | CRITICAL * unit.critical
+    said: dict[str, list[Verdict]] = {}
+    for vote in unit.votes:
+        if vote.error_kind == "unsupported_quote":
+            bits |= UNSUPPORTED
+        if by_judge(vote):
+            said.setdefault(vote.judge, []).append(vote.verdict)
+    if len(unit.votes) > 1 and said:
+        known = [[verdict for verdict in votes if verdict != "error"] for votes in said.values()]
+        bits |= VOTES_DISAGREE * any(len(set(votes)) > 1 for votes in known)
+        bits |= JUDGES_DISAGREE * (len({2 * votes.count("pass") > len(votes) for votes in known if votes}) > 1)
+    if unit.votes and not said and unit.verdict != "error":
+        bits |= NO_JUDGE
+    rule = unit.resolution_rule
+    if rule and rule not in EXACT and any(part not in EXACT for part in re.split(r"[,;] *", rule)):
+        bits |= INEXACT
+    return bits
+
+
+def cause(unit: CriterionResult, bits: int, trial: TrialResult | None) -> str:
+    """Why a criterion failed, as far as the record tells: one of CAUSES, "" for any that did not fail and where nobody voted."""
+    if unit.verdict != "fail" or not unit.votes:
+        return ""
+    if all(vote.judge == "deliverable" for vote in unit.votes):
+        return "format"
+    if bits & (JUDGES_DISAGREE | CONTESTED):
+        return "judge-contested"
+    if unit.sources and trial and trial.documents_total:
+        read = {_plain(name) for name in trial.documents_read}
+        if not any(_plain(name) in read for name in unit.sources):
+            return "not read"
+    quoted = any(vote.quotes for vote in unit.votes if vote.verdict == "fail")
+    return "wrong" if quoted else "read, not used"
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("documents/")
+
+
+def verdict_rows(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """Per verdict its votes, what says how it came about, and its hash. Raises RunError for a record that has no hash."""
+    for _, unit in rows:
+        try:
+            record = unit.model_dump(mode="json", by_alias=True)
+            sha = sha256_json(record)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"cannot be hashed: {error}", where=f"{unit.task}, trial {unit.trial}, {unit.id}") from error
+        yield {
+            "votes": [
+                {key: value for key, value in vote.items() if value and key != "key"} for vote in record["votes"]
+            ],
+            "share": unit.share,
+            "resolution_rule": unit.resolution_rule,
+            "sha": sha,
+        }

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# What only the tests need: a browser, and from npm the accessibility checker and the type checker of the page's script.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+command -v npm >/dev/null || missing+=(nodejs npm)
+if [ ${#missing[@]} -gt 0 ]; then
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+    echo "setup: installing ${missing[*]}" >&2
+    { apt-get update -q && apt-get install -qy --no-install-recommends "${missing[@]}"; } >&2
+  else
+    echo "setup: the tests need ${missing[*]}: install them" >&2
+    exit 2
+  fi
+fi
+
+stamp=tests/browser/node_modules/.installed
+wanted=$(cat tests/browser/package-lock.json scripts/setup-tests.sh | sha256sum | cut -d' ' -f1)
+[ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && exit 0
+npm ci --prefix tests/browser --no-audit --no-fund --loglevel=error >&2
+echo "$wanted" > "$stamp"
