@@ -20,7 +20,8 @@ RESAMPLES = 10_000
 SEED = 20260501
 LEVEL = 0.95
 BLOCK = 500
-KEPT_GROUPS = 500
+FEW_GROUPS = 500
+KEPT_GROUPS = 5000  # 50 MB
 EXACT_GROUPS = 13
 FLIPS = 10_000
 
@@ -33,16 +34,27 @@ def group_numbers(groups: Sequence[Hashable]) -> NDArray[np.int64]:
     return np.array([seen.setdefault(label, len(seen)) for label in groups], dtype=np.int64)
 
 
-def _draws(n_groups: int) -> Iterator[Floats]:
-    """How often each group is drawn in each resample: blocks float [BLOCK, groups], the same for the same n_groups."""
+def _draws(n_groups: int) -> Iterator[NDArray[np.uint8]]:
+    """How often each group is drawn in each resample: blocks [BLOCK, groups], the same for the same n_groups."""
     rng = np.random.default_rng(SEED)
     for _ in range(RESAMPLES // BLOCK):
-        yield rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=BLOCK).astype(np.float64)
+        if n_groups <= FEW_GROUPS:
+            counts = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=BLOCK)
+        else:  # the same distribution, four times as fast
+            drawn = rng.integers(n_groups, size=(BLOCK, n_groups)) + n_groups * np.arange(BLOCK)[:, None]
+            counts = np.bincount(drawn.ravel(), minlength=BLOCK * n_groups).reshape(BLOCK, n_groups)
+        yield np.minimum(counts, 255).astype(np.uint8)  # no group is ever drawn 255 times
 
 
-@lru_cache(maxsize=2)
-def _kept_draws(n_groups: int) -> list[Floats]:
+@lru_cache(maxsize=3)
+def _kept_draws(n_groups: int) -> list[NDArray[np.uint8]]:
     return list(_draws(n_groups))
+
+
+def _resamples(n_groups: int) -> Iterator[Floats]:
+    """The blocks of `_draws` as numbers to reckon with; drawn once where they take little memory."""
+    for counts in _kept_draws(n_groups) if n_groups <= KEPT_GROUPS else _draws(n_groups):
+        yield counts.astype(np.float64)
 
 
 def bootstrap_means(
@@ -65,7 +77,7 @@ def bootstrap_means(
         return mean, np.full(columns, np.nan), np.full(columns, np.nan)
     flat = sums.transpose(1, 0, 2).reshape(n_groups, n_strata * columns)
     means = []
-    for counts in _kept_draws(n_groups) if n_groups <= KEPT_GROUPS else _draws(n_groups):
+    for counts in _resamples(n_groups):
         totals = (counts @ flat).reshape(len(counts), n_strata, columns)
         with np.errstate(invalid="ignore", divide="ignore"):
             means.append((totals / (counts @ sizes.T)[:, :, None]).mean(axis=1))
@@ -84,7 +96,7 @@ def bootstrap_ratios(sums: Floats, sizes: Floats) -> tuple[Floats, Floats, Float
     mean = sums.sum(axis=0) / sizes.sum(axis=0)
     if n_groups < 2:
         return mean, np.full(columns, np.nan), np.full(columns, np.nan)
-    draws = _kept_draws(n_groups) if n_groups <= KEPT_GROUPS else _draws(n_groups)
+    draws = _resamples(n_groups)
     means = [(counts @ sums) / (counts @ sizes) for counts in draws]
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(np.concatenate(means), [tail, 1 - tail], axis=0)

@@ -356,6 +356,12 @@ def test_numbers_that_are_no_scores_have_no_place(tmp_path):
     json.dumps(as_json(found), allow_nan=False)
 
 
+def test_a_long_name_is_cut_in_sentences_and_stands_in_full_in_the_table(tmp_path):
+    retrieval(tmp_path / "one", noisy(0.5), system={"name": "model-" + "x" * 194})
+    assert f"model-{'x' * 73}… is the only system" in board(tmp_path)["words"][0]
+    assert list(lettered(tmp_path)) == ["model-" + "x" * 194]
+
+
 def test_exact_ties_are_said_in_words(tmp_path):
     for name in ("one", "two"):
         retrieval(tmp_path / name, noisy(0.5))

@@ -31,9 +31,17 @@ def runs(tmp_path_factory):
     """Two LAB runs and two retrieval runs with literal twins."""
     place = tmp_path_factory.mktemp("runs")
     queries = [
-        {"_id": "q1", "text": "what ends when nobody speaks up", "metadata": {"mechanism": "descriptive", "group": "g1"}},
+        {
+            "_id": "q1",
+            "text": "what ends when nobody speaks up",
+            "metadata": {"mechanism": "descriptive", "group": "g1"},
+        },
         {"_id": "q2", "text": "consent to assign the lease", "metadata": {"mechanism": "surface", "group": "g2"}},
-        {"_id": "q1-s", "text": "term renews unless notice", "metadata": {"mechanism": "surface", "group": "g1", "twin_of": "q1"}},
+        {
+            "_id": "q1-s",
+            "text": "term renews unless notice",
+            "metadata": {"mechanism": "surface", "group": "g1", "twin_of": "q1"},
+        },
     ]
     qrels = [("q1", "d1", 1), ("q1", "d5", 1), ("q2", "d2", 2), ("q1-s", "d1", 1), ("q1-s", "d5", 1)]
     corpus = write_beir(place / "corpus", queries=queries, gold=qrels)
@@ -108,7 +116,7 @@ def test_words_are_found_in_the_judges_reasons_when_asked(reader):
     assert shown(reader) == 0
     reader.page.check("#reasons")
     reader.page.wait_for_function("document.querySelectorAll('.verdict-row').length > 0")
-    assert 0 < shown(reader)
+    assert shown(reader) > 0
 
 
 def test_headings_sort(reader):
@@ -150,10 +158,15 @@ def test_a_quote_with_other_quotation_marks_and_line_breaks_is_found(reader):
     reader.go("#/verdicts?at=hasty~corporate-ma%2Fchange-of-control~2~C-004")
     reader.page.wait_for_selector(".paper mark")
     marked = reader.page.locator(".paper mark").first.inner_text()
-    assert marked.split() == "the Supplier may terminate on ninety (90) days’ notice if control of Orrin Freight Ltd changes".split()
+    assert (
+        marked.split()
+        == ["the", "Supplier", "may", "terminate", "on", "ninety", "(90)", "days’", "notice", "if", "control", "of", "Orrin", "Freight", "Ltd", "changes"]
+    )
 
 
-def test_a_reviewer_walks_overrides_exports_and_the_command_line_takes_it_in(browser, runs, tmp_path, capsys, monkeypatch):
+def test_a_reviewer_walks_overrides_exports_and_the_command_line_takes_it_in(
+    browser, runs, tmp_path, capsys, monkeypatch
+):
     import shutil
 
     run = tmp_path / "careful"
@@ -216,7 +229,7 @@ def test_reviews_of_a_colleague_are_taken_in_by_the_page(browser, page_file, tmp
     two.go("#/verdicts")
     two.page.set_input_files("#import-reviews", tmp_path / "theirs.json")
     two.page.wait_for_function("document.body.innerText.includes('1 taken in')")
-    two.page.select_option("select[aria-label=review]", "done")
+    two.page.select_option("select[aria-label=review]", "some")
     assert shown(two) == 1
     (tmp_path / "broken.json").write_text("{")
     two.page.set_input_files("#import-reviews", tmp_path / "broken.json")

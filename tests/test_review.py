@@ -38,7 +38,7 @@ def review(folder, name, verdict, *, task="a", trial=1, who="Ann", at="2026-05-0
         "task": task,
         "trial": trial,
         "criterion": name,
-        "unit_sha256": sha256_json(found.model_dump(mode="json", by_alias=True)),
+        "unit_sha256": sha256_json(found.model_dump(mode="json", by_alias=True, exclude_unset=True)),
         "machine": found.verdict,
         "verdict": verdict,
         "reason": f"read it: {verdict}",
@@ -421,7 +421,7 @@ def test_agreement_of_every_judge_and_of_the_panel_with_people_by_hand(tmp_path)
     a = ["pass", "pass", "pass", "pass", "pass", "fail", "pass", "pass"]
     one = found["judge", "a"]
     assert (one["n"], one["undecided"]) == (8, 1)
-    assert one["low"] < one["raw"] == 5 / 8 < one["high"]
+    assert one["raw"]["low"] < one["raw"]["rate"] == 5 / 8 < one["raw"]["high"]
     assert one["kappa"] == cohen_kappa(a, people)
     assert one["ac1"] == gwet_ac1(a, people)
     assert (one["false_pass"]["rate"], one["false_pass"]["n"], one["false_pass"]["n_tasks"]) == (3 / 4, 4, 2)
@@ -471,7 +471,7 @@ def test_a_judge_s_verdict_is_the_majority_of_its_votes_and_a_tie_is_a_fail(tmp_
     )
     taken(run_folder, review(run_folder, "C", "fail"))
     [_, judge] = review_report(run_folder)["agreement"]
-    assert (judge["rater"], judge["n"], judge["raw"]) == ("a", 1, 1)
+    assert (judge["rater"], judge["n"], judge["raw"]["rate"]) == ("a", 1, 1)
 
 
 def test_agreement_between_reviewers(one):
@@ -480,7 +480,7 @@ def test_agreement_between_reviewers(one):
             taken(one, review(one, name, {"P": "pass", "F": "fail"}[letter], task=task, who=who))
     report = review_report(one)
     found = {tuple(pair["reviewers"]): pair for pair in report["between_reviewers"]}
-    assert {pair: (found[pair]["n"], found[pair]["raw"]) for pair in found} == {
+    assert {pair: (found[pair]["n"], found[pair]["raw"]["rate"]) for pair in found} == {
         ("Ann", "Bo"): (3, 2 / 3),
         ("Ann", "Cy"): (1, 1),
         ("Bo", "Cy"): (1, 1),

@@ -76,13 +76,16 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", dir_okay=False, help="The HTML file to write.")
     ] = Path("report.html"),
+    limit: Annotated[
+        float, typer.Option("--limit", metavar="MB", min=0.01, help="Leave out texts beyond this size of the page.")
+    ] = 25,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
     """Write one self-contained HTML page about any number of runs."""
     from evalsuite.reporting.page import build
 
-    page = build(runs, output)
+    page = build(runs, output, limit=int(limit * 1e6))
     if as_json:
         print_json({"page": str(page.path), "runs": page.n_runs, "errors": page.n_failed})
     else:

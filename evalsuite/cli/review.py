@@ -15,6 +15,7 @@ from evalsuite.cli.common import ERRORS, OK, Debug, Json, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
+AGREED = ("n", "raw", "kappa", "ac1")
 COUNTS = ("passed", "failed", "errors")
 
 review = typer.Typer(
@@ -160,10 +161,6 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) ->
     for row in rows:
         table.add_row(*(Text(_visible(_cell(value))) for value in row))
     return table
-
-
-def _agreed(one: dict[str, Any]) -> tuple[Any, ...]:
-    return one["n"], {"rate": one["raw"], "low": one["low"], "high": one["high"]}, one["kappa"], one["ac1"]
 
 
 def _cell(value: Any) -> str:

@@ -45,8 +45,8 @@ def report_of(section: Section) -> dict[str, Any]:
     "without", "with": the run's numbers as the machine gave them, and with people's verdicts in place of its own.
     "by_verdict": per verdict of the machine its "total", how many were "reviewed", and the share "overturned" of those
     that people decided, null for errors. "agreement": the run, each judge, kind of check and missing deliverables against
-    what people decided: `raw` is the share on which they agree, from `low` to `high`; `false_pass` the share passed of what
-    people fail. "between_reviewers": two reviewers each.
+    what people decided: `raw` is the rate at which they agree, `false_pass` the rate of passes among what people fail.
+    "between_reviewers": two reviewers each.
     Reviews are seldom a random sample: where they were chosen by verdict, shares among what people fail or pass are
     biased (Begg & Greenes 1983, Biometrics 39), and `overturned` is not.
     """
@@ -79,8 +79,6 @@ def report_of(section: Section) -> dict[str, Any]:
     }
     rates.fill()
     plain: dict[str, Any] = to_jsonable_python(report)
-    for found in (*plain["agreement"], *plain["between_reviewers"]):
-        found["raw"], found["low"], found["high"] = (found["raw"][key] for key in ("rate", "low", "high"))
     return plain
 
 

@@ -178,7 +178,7 @@ def pareto(points: Sequence[Point], x_label: str, y_label: str) -> Markup:
     x_marks = _decades(min(xs), max(xs)) if log else ticks(0.0, max(xs))
     ends = [end for point, _ in known for end in (point.y, point.low, point.high) if end is not None]
     y_marks = ticks(min(ends), max(ends))
-    left, right, top, bottom = 46.0, WIDTH - 12.0, 24.0, 214.0
+    left, right, top, bottom = 46.0, WIDTH - 20.0, 24.0, 214.0
     across = _Axis(x_marks[0], x_marks[-1], left, right, log)
     up = _Axis(y_marks[0], y_marks[-1], bottom, top)
     parts = [_text(2, 12, y_label, "start", 11, room=WIDTH)]
@@ -255,7 +255,7 @@ def _labels(names: list[str], dots: list[tuple[float, float]], lines: list[Box],
 
 
 def _inside(box: Box, plot: Box) -> bool:
-    return box[0] >= plot[0] and box[1] >= plot[1] and box[2] <= plot[2] + 8 and box[3] <= plot[3]
+    return box[0] >= plot[0] and box[1] >= plot[1] and box[2] <= plot[2] + 16 and box[3] <= plot[3]
 
 
 def _overlap(one: Box, two: Box) -> bool:

@@ -11,21 +11,16 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from evalsuite.errors import EvalsuiteError, RunError, UsageError
-from evalsuite.records import Interval, LabSummary, Rate
-from evalsuite.reporting.charts import Bar, Point, amount, interval_bars, number, pareto, visible
-from evalsuite.reporting.sections import Section, read_section
-from evalsuite.reporting.standings import Board, Place, Standings, grouped, standings
+from evalsuite.reporting.boards import PLOTS, measured, resources, title
+from evalsuite.reporting.charts import visible
+from evalsuite.reporting.rendering import environment
+from evalsuite.reporting.script import policy, style
+from evalsuite.reporting.sections import read_section
+from evalsuite.reporting.standings import Place, Standings, grouped, standings
 from evalsuite.storage import atomic_file
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-APART = {
-    "": "",
-    "verifier": ": verifiers, which rescore what others found",
-    "audit": ": audit agents, which see the rubric or the reference",
-}
-PLOTS = {"retrieval": ("ms/query", "index MB", "cost $"), "lab": ("s/trial", "agent $/trial")}
 
 
 @dataclass(frozen=True)
@@ -48,20 +43,6 @@ class Leaderboard:
             for label, _, why in group.without
         ]
         return self.unreadable + found
-
-
-@dataclass(frozen=True)
-class Resource:
-    """What one run took of one thing; `why` says why `value` is None or no measure of the system."""
-
-    value: float | None
-    why: str = ""
-
-    @property
-    def told(self) -> str:
-        if self.value is None:
-            return self.why
-        return amount(self.value) + (" (c)" if self.why else "")
 
 
 def leaderboard(paths: Iterable[Path]) -> Leaderboard:
@@ -114,117 +95,10 @@ def _group_order(group: Standings) -> tuple[Any, ...]:
     return manifest.kind != "retrieval", manifest.suite.name, manifest.suite.version, group.role, not group.boards
 
 
-def title(group: Standings) -> str:
-    """ "clauses-mini 1.0, view gold"."""
-    manifest = group.some.manifest
-    view = f", view {manifest.protocol.get('view', 'unnamed')}" if manifest.kind == "retrieval" else ""
-    return visible(f"{manifest.suite.name} {manifest.suite.version}{view}{APART[group.role]}")
-
-
-def resources(section: Section) -> dict[str, Resource]:
-    """What a run took, by column; less is better, except for queries/s."""
-    if isinstance(section.summary, LabSummary):
-        return _lab_resources(section.summary)
-    usage = section.manifest.usage
-    seconds = usage.get("seconds")
-    parts = seconds if isinstance(seconds, dict) else {}
-    rate = _amount(usage.get("queries_per_second"))
-    index_cached = "from the cache" if usage.get("index_cached") else ""
-    cached = "its queries came from the cache" if usage.get("query_vectors_cached") else ""
-    return {
-        "index s": _resource(parts.get("index"), index_cached),
-        "search s": _resource(parts.get("search"), cached),
-        "queries/s": _resource(rate, cached),
-        "ms/query": _resource(1000 / rate if rate else None, cached),
-        "index MB": _resource(_amount(usage.get("index_bytes")), unit=1e6),
-        "peak MB": _resource(_amount(usage.get("peak_memory_bytes")), unit=1e6),
-        "cost $": _resource(usage.get("cost")),
-    }
-
-
-def _lab_resources(summary: LabSummary) -> dict[str, Resource]:
-    agent, judges, n = summary.usage["agent"], summary.usage["judges"], summary.n_trials or 1
-    tokens = agent["tokens"] if isinstance(agent["tokens"], dict) else {}
-    return {
-        "s/trial": _resource(agent["seconds"], unit=n),
-        "turns/trial": _resource(agent["turns"], unit=n),
-        "tokens in/trial": _resource(tokens.get("input"), unit=n),
-        "tokens out/trial": _resource(tokens.get("output"), unit=n),
-        "agent $/trial": _resource(agent["cost"], unit=n),
-        "judges $": _resource(judges["cost"]),
-    }
-
-
-def _amount(value: Any) -> float | None:
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e15
-    return float(value) if usable else None
-
-
-def _resource(value: Any, why: str = "", unit: float = 1) -> Resource:
-    found = _amount(value)
-    return (
-        Resource(None, "unknown" if value is None or value == "unknown" else "not a number")
-        if found is None
-        else (Resource(found / unit, why))
-    )
-
-
-def bars(board: Board, group: Standings) -> Markup:
-    """The board as a figure: systems best first, then the runs without a result, with the reason instead of a dot."""
-    placed = [Bar(p.label, p.value.mean, p.value.low, p.value.high, p.letters) for p in board.places]
-    without = [Bar(label, None, words=f"! {why}") for label, _, why in group.without]
-    low, high = min(board.low for board in group.boards), max(board.high for board in group.boards)
-    unit = f"{board.measure}, {board.title}: mean and 95 % interval"
-    return interval_bars(placed + without, low=low, high=high, unit=unit)
-
-
-def plots(board: Board, kind: str) -> list[tuple[str, Markup | str]]:
-    """(what quality stands against, the figure, or a sentence where there is nothing to draw)."""
-    if len(board.places) < 2:
-        return []
-    taken = [resources(place.section) for place in board.places]
-    return [(name, _plot(board, [own[name] for own in taken], name)) for name in PLOTS[kind]]
-
-
-def _plot(board: Board, taken: list[Resource], name: str) -> Markup | str:
-    points = []
-    for p, own in zip(board.places, taken, strict=True):
-        x = None if own.why else own.value
-        why = own.why if own.value is not None else f"{name} {own.why}"
-        points.append(Point(p.label, x, p.value.mean, p.value.low, p.value.high, why))
-    known = [point for point in points if point.x is not None]
-    if len(known) < 2:
-        return f"Not drawn against {name}: known of {len(known)} of {len(points)} systems."
-    if len({point.x for point in known}) == 1:
-        return f"Not drawn against {name}: it is {amount(known[0].x or 0)} for all of the {len(known)} systems it is known of."
-    return pareto(points, name, f"{board.measure}, {board.title}")
-
-
-def measured(value: Interval | Rate) -> str:
-    """A cell: "0.369 (0.331–0.408)"; "-" for a rate of nothing, "withheld" where a part is ungraded."""
-    if isinstance(value, Interval):
-        return number(value.mean, value.low, value.high)
-    if value.rate is None:
-        return "withheld" if value.n else "-"
-    return number(value.rate, value.low, value.high)
-
-
-def _difference(pair: dict[str, Any]) -> str:
-    return number(pair["mean"], pair["low"], pair["high"])
-
-
-def _chance(p: float | None) -> str:
-    """A p-value: "0.012", "< 0.001"."""
-    return "-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def build(paths: Iterable[Path], output: Path) -> Leaderboard:
     """Write the page. Raises UsageError if `output` is a folder, and what `leaderboard` raises."""
     if output.is_dir():
         raise UsageError(f"{output} is a folder; the page needs a file name")
-    from evalsuite.reporting.rendering import environment
-    from evalsuite.reporting.script import policy, style
-
     found = leaderboard(paths)
     text = (
         environment()
@@ -235,6 +109,7 @@ def build(paths: Iterable[Path], output: Path) -> Leaderboard:
             n_runs=found.n_runs,
             style=Markup(style()),
             policy=policy(scripted=False),
+            unfolded=True,
         )
     )
     with atomic_file(output) as stream:
@@ -293,13 +168,13 @@ def _place_json(place: Place) -> dict[str, Any]:
 
 
 def tables(found: Leaderboard) -> list[Table]:
-    """Per board a table for the terminal."""
+    """Per board a table for the terminal; what else a run took is on the page."""
     from rich.table import Table
     from rich.text import Text
 
     made = []
     for group in found.groups:
-        kind = group.some.manifest.kind
+        time = PLOTS[group.some.manifest.kind][0]
         for board in group.boards:
             table = Table(
                 title=Text(f"{title(group)} · {board.title}"),
@@ -310,11 +185,10 @@ def tables(found: Leaderboard) -> list[Table]:
             table.add_column("system", overflow="fold")
             table.add_column("n", justify="right")
             table.add_column(visible(board.measure), justify="right", min_width=len("0.123 (0.123–0.123)"))
-            for name in ("letters", *PLOTS[kind]):
-                table.add_column(name, justify="right", overflow="fold")
+            for name in ("letters", time):
+                table.add_column(name, justify="right")
             for place in board.places:
-                own = resources(place.section)
                 cells = [str(place.value.n), measured(place.value), place.letters or "-"]
-                table.add_row(*map(Text, [visible(place.label), *cells, *(own[name].told for name in PLOTS[kind])]))
+                table.add_row(*map(Text, [visible(place.label), *cells, resources(place.section)[time].told]))
             made.append(table)
     return made

@@ -11,7 +11,7 @@ from typing import Any
 from evalsuite.records import LabSummary
 from evalsuite.reporting import querydata, trialdata, verdictdata
 from evalsuite.reporting.chunks import WRAPPER, Chunk, as_json, chunks_of, deflated, in_base64
-from evalsuite.reporting.sections import Section
+from evalsuite.reporting.sections import Section, collector_paused
 from evalsuite.reporting.trialdata import Files, Trial
 from evalsuite.storage import now
 
@@ -36,6 +36,17 @@ def pack(
     trial records are always in; then come deliverables, documents, and transcripts, those of trials with errors first,
     until all chunks together take `limit` bytes.
     """
+    with collector_paused():
+        yield from _packed(sections, groups, pairs, limit, served)
+
+
+def _packed(
+    sections: Sequence[Section],
+    groups: Sequence[Sequence[int]],
+    pairs: Sequence[dict[str, Any]],
+    limit: int,
+    served: bool,
+) -> Iterator[tuple[str, str]]:
     group_of = [0] * len(sections)
     for number, runs in enumerate(groups):
         for run in runs:

@@ -77,18 +77,23 @@ def _comparable(sections: Sequence[Section]) -> list[list[int]]:
 def _overview(sections: Sequence[Section], served: bool) -> str:
     groups = [standings(group) for group in grouped(sections)]
     dates = sorted({section.manifest.started_at[:10] for section in sections if section.manifest.started_at})
-    return environment().get_template("page.html").render(
-        policy=policy(served=served),
-        style=Markup(style()),
-        names=list(dict.fromkeys(section.manifest.suite.name for section in sections)),
-        dates=" to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "undated",
-        created=now(),
-        version=importlib.metadata.version("evalsuite"),
-        sections=sections,
-        failed=[(section, why) for section in sections if (why := problem(section))],
-        groups=groups,
-        headlines=[sentence for group in groups for sentence in _headlines(group)],
-        spent=_spent(sections),
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            policy=policy(served=served),
+            style=Markup(style()),
+            names=list(dict.fromkeys(section.manifest.suite.name for section in sections)),
+            dates=" to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "undated",
+            created=now(),
+            version=importlib.metadata.version("evalsuite"),
+            sections=sections,
+            failed=[(section, why) for section in sections if (why := problem(section))],
+            groups=groups,
+            headlines=[sentence for group in groups for sentence in _headlines(group)],
+            spent=_spent(sections),
+            unfolded=False,
+        )
     )
 
 

@@ -11,10 +11,8 @@ from markupsafe import Markup
 from evalsuite.records import Interval, Rate
 from evalsuite.reporting import words
 from evalsuite.reporting.agreement import report_of
-from evalsuite.reporting.charts import number, visible
-from evalsuite.reporting.leaderboard import _chance as chance
-from evalsuite.reporting.leaderboard import _difference as difference
-from evalsuite.reporting.leaderboard import bars, measured, plots, resources, title
+from evalsuite.reporting.boards import bars, chance, difference, measured, plots, resources, title
+from evalsuite.reporting.charts import visible
 from evalsuite.reporting.standings import problem
 
 LONGEST = 10_000

@@ -55,7 +55,7 @@ class Settled:
 
 def unit_sha256(result: CriterionResult) -> str:
     """The hash that ties a review to exactly this verdict."""
-    return sha256_json(result.model_dump(mode="json", by_alias=True))
+    return sha256_json(result.model_dump(mode="json", by_alias=True, exclude_unset=True))
 
 
 def read_reviews(folder: Path) -> list[Review]:

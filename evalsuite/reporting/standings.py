@@ -16,7 +16,7 @@ from typing import Any
 
 from evalsuite.records import Interval, LabSummary, QueryResult, Rate, Summary
 from evalsuite.reporting import words
-from evalsuite.reporting.charts import isolated, number
+from evalsuite.reporting.charts import isolated, number, visible
 from evalsuite.reporting.compare import pairs
 from evalsuite.reporting.sections import Section
 from evalsuite.statistics import EXACT_GROUPS, FLIPS
@@ -24,6 +24,7 @@ from evalsuite.statistics import EXACT_GROUPS, FLIPS
 HEADLINE = "nDCG@10"
 LEVEL = 0.05
 LARGEST = 1e12
+LONGEST = 80
 UNNAMED = "unspecified"
 
 
@@ -277,7 +278,7 @@ def _words(measure: str, places: list[Place], why: str) -> list[str]:
     top = [place for place in places if place.value.mean == best.mean]
     value = number(best.mean, best.low, best.high)
     if len(places) == 1:
-        return [f"{isolated(places[0].label)} is the only system: {measure} {value}, n = {best.n}."]
+        return [f"{_name(places[0])} is the only system: {measure} {value}, n = {best.n}."]
     verb = "has" if len(top) == 1 else "share"
     said = [f"{_joined(top)} {verb} the highest {measure} of {len(places)} systems: {value}, n = {best.n}."]
     if why:
@@ -289,6 +290,10 @@ def _words(measure: str, places: list[Place], why: str) -> list[str]:
     return said + (ties or [f"All {len(places)} systems differ from each other."])
 
 
+def _name(place: Place) -> str:
+    return isolated(visible(place.label, LONGEST))
+
+
 def _joined(places: list[Place]) -> str:
-    names = [isolated(place.label) for place in places]
+    names = [_name(place) for place in places]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

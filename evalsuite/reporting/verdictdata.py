@@ -157,7 +157,7 @@ def verdict_rows(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     """Per verdict its votes, what says how it came about, and its hash. Raises RunError for a record that has no hash."""
     for _, unit in rows:
         try:
-            record = unit.model_dump(mode="json", by_alias=True)
+            record = unit.model_dump(mode="json", by_alias=True, exclude_unset=True)
             sha = sha256_json(record)
         except (ValueError, RecursionError) as error:
             raise RunError(f"cannot be hashed: {error}", where=f"{unit.task}, trial {unit.trial}, {unit.id}") from error

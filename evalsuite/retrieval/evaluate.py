@@ -251,7 +251,9 @@ class _Evaluation:
         for first, last in pairwise(starts):
             shown = order[first : min(last, first + MISSED)]
             columns = qrels.document[shown].tolist(), rank[shown].tolist(), qrels.grade[shown].tolist()
-            found.append([(self.corpus.doc_ids[d], r if r < UNRANKED else None, g) for d, r, g in zip(*columns, strict=True)])
+            found.append(
+                [(self.corpus.doc_ids[d], r if r < UNRANKED else None, g) for d, r, g in zip(*columns, strict=True)]
+            )
         return found
 
     def _measured(self, seconds: dict[str, float], resumed: int) -> dict[str, Any]:

@@ -155,14 +155,14 @@ function fanned(points) {
   const sorted = [...points].sort((one, other) => one.x - other.x || one.y - other.y);
   const r = points.length > 300 ? 3 : 4;
   /** @param {ScatterPoint} point */
-  const spot = (point) => `${point.x.toFixed(2)} ${point.y.toFixed(2)}`;
+  const placeOf = (point) => `${point.x.toFixed(2)} ${point.y.toFixed(2)}`;
   /** @type {Map<string, number>} */
   const sizes = new Map();
-  for (const point of sorted) sizes.set(spot(point), (sizes.get(spot(point)) ?? 0) + 1);
+  for (const point of sorted) sizes.set(placeOf(point), (sizes.get(placeOf(point)) ?? 0) + 1);
   /** @type {Map<string, number>} */
   const placed = new Map();
   return sorted.map((point) => {
-    const key = spot(point);
+    const key = placeOf(point);
     const i = placed.get(key) ?? 0;
     placed.set(key, i + 1);
     const step = Math.min(r, (MARGIN - r) / Math.sqrt(sizes.get(key) ?? 1));
@@ -244,8 +244,9 @@ function chartFigure(classes, title, drawing, dots, width, height, words) {
   if (linked) picture.addEventListener("keydown", (event) => walk(/** @type {KeyboardEvent} */ (event), drawn));
   else
     picture.addEventListener("click", (event) => {
-      const href = /** @type {Element} */ (event.target).closest(".spot")?.getAttribute("data-href");
-      if (href) go(href);
+      const spot = /** @type {Element} */ (event.target).closest(".spot");
+      const href = spot ? dots[drawn.indexOf(spot)]?.href : null;
+      if (href) go(href());
     });
   return h(
     "figure",

@@ -15,7 +15,6 @@ import { nextUnreviewed, refreshVerdicts, showVerdicts } from "./verdictview.js"
 /** @typedef {import("./data.js").Index} Index */
 
 const THEME = "evalsuite-theme";
-const KEPT_FOCUS = ["filter"];
 
 /** @type {Record<string, (index: Index, main: HTMLElement) => void|Promise<void>>} */
 const VIEWS = {
@@ -51,11 +50,11 @@ async function show(index) {
   last = { view, sort: values.sort };
   if (!known) return;
   if (view === "verdicts" && again && sorted && refreshVerdicts()) return;
-  const focused = document.activeElement?.id ?? "";
+  const before = document.activeElement;
   await VIEWS[view](index, main);
   if (!again) window.scrollTo(0, 0);
-  if (KEPT_FOCUS.includes(focused)) {
-    const field = /** @type {HTMLInputElement} */ (byId(focused));
+  const field = document.getElementById("filter");
+  if (before?.id === "filter" && field instanceof HTMLInputElement && field !== before) {
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
   }

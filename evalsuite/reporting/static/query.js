@@ -61,7 +61,7 @@ export async function showQuery(index, main) {
       h(
         "div",
         { class: runs.length > 1 ? "sides two" : "sides" },
-        shown.map((side, i) => rankingSide(index, sight, query, side, shown[1 - i] ?? null, reading)),
+        shown.map((side, i) => rankingSide(index, query, side, shown[1 - i] ?? null, reading)),
       ),
     ),
   );
@@ -179,13 +179,12 @@ function valuesTable(index, sight, query) {
 
 /**
  * @param {Index} index
- * @param {Sight} sight
  * @param {number} query
  * @param {Side} side
  * @param {Side|null} other
  * @param {Reading} reading
  */
-function rankingSide(index, sight, query, side, other, reading) {
+function rankingSide(index, query, side, other, reading) {
   const { detail, letter } = side;
   const title = h("h2", {}, other ? `${letter}: ` : "", nameOf(index, side.run));
   if (!detail) return h("section", {}, title, h("p", { class: "dim" }, "This run has no result for the query."));

@@ -109,16 +109,19 @@ export function reviewsOf(address) {
   return byVerdict.get(address) ?? [];
 }
 
+/** @typedef {"none"|"done"|"overridden"|"disputed"} ReviewState */
+
 /**
- * "none", "done", or "overridden" where the latest word of a reviewer is not the machine's.
+ * What the last word of each reviewer comes to: "done" where they agree with the run, "disputed" where not with each other.
  * @param {string} address
- * @returns {"none"|"done"|"overridden"}
+ * @returns {ReviewState}
  */
 export function reviewState(address) {
   const list = byVerdict.get(address);
   if (!list) return "none";
-  const latest = new Map(list.map((review) => [review.reviewer, review]));
-  return [...latest.values()].some((review) => review.verdict !== review.machine) ? "overridden" : "done";
+  const latest = [...new Map(list.map((review) => [review.reviewer, review])).values()];
+  if (latest.some((review) => review.verdict !== latest[0].verdict)) return "disputed";
+  return latest[0].verdict === latest[0].machine ? "done" : "overridden";
 }
 
 /** Whether any verdict has a review: saves asking for each. */
@@ -154,21 +157,23 @@ export async function record(index, said) {
   return index.served ? deliver() : keeps ? "Kept in this browser; export it when you are done." : "Not kept by this browser: export it before you close the page.";
 }
 
-/** Send what is pending to the server that shows the page. */
+/** Send what is pending to the server that shows the page, one by one: an outdated review must not keep the others back. */
 async function deliver() {
-  const sent = pending;
-  const address = `/reviews${location.search}`;
-  try {
-    const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: exportText(sent) });
-    const told = await answer.json();
-    if (!answer.ok) return `Not saved: ${told.error?.message ?? answer.status}. It is kept in this browser.`;
-    pending = pending.filter((review) => !sent.includes(review));
-    const gone = new Set(sent.map(same));
-    store(STORE, JSON.stringify(readStore().filter((review) => !gone.has(same(review)))));
-    return "Saved in the run folder.";
-  } catch (error) {
-    return `Not saved: the server does not answer (${error}). It is kept in this browser.`;
+  let told = "Saved in the run folder.";
+  for (const review of [...pending]) {
+    try {
+      const answer = await fetch(`/reviews${location.search}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: exportText([review]) });
+      if (!answer.ok) {
+        told = `Not saved: ${(await answer.json()).error?.message ?? answer.status}. It is kept in this browser.`;
+        continue;
+      }
+    } catch (error) {
+      return `Not saved: the server does not answer (${error}). It is kept in this browser.`;
+    }
+    pending = pending.filter((other) => other !== review);
+    store(STORE, JSON.stringify(readStore().filter((other) => same(other) !== same(review))));
   }
+  return told;
 }
 
 /**

@@ -14,7 +14,7 @@ import { MARKS, VERDICTS } from "./words.js";
  * @property {string} [task]
  * @property {string} [marks] keys of MARKS, comma-separated; all of them hold
  * @property {string} [cause]
- * @property {string} [review] "none", "done" or "overridden"
+ * @property {string} [review] "none", "some", or a ReviewState
  * @property {string} [reasons] "1": the words may occur in a judge's reasons, too
  * @property {string} [sort] a column, "-" in front of it for descending
  */
@@ -115,7 +115,7 @@ export async function readReasons(index, progress) {
  * The rows that pass a filter, in its order: errors first, then failures, unless it says otherwise.
  * @param {Index} index
  * @param {Filter} filter
- * @param {(row: number) => "none"|"done"|"overridden"} reviewed
+ * @param {(row: number) => string} reviewed the state of a row's reviews
  * @returns {Int32Array}
  */
 export function chosen(index, filter, reviewed) {
@@ -148,10 +148,10 @@ export function chosen(index, filter, reviewed) {
 
 /**
  * @param {string} wanted
- * @param {"none"|"done"|"overridden"} found
+ * @param {string} state
  */
-function isReviewed(wanted, found) {
-  return wanted === "done" ? found !== "none" : found === wanted;
+function isReviewed(wanted, state) {
+  return wanted === "some" ? state !== "none" : state === wanted;
 }
 
 /**

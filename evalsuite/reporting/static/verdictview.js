@@ -54,7 +54,7 @@ export function showVerdicts(index, main) {
 
   function refresh() {
     const filter = /** @type {Filter & {at?: string}} */ (place().values);
-    const state = anyReviews() ? (/** @type {number} */ row) => reviewState(address(index, row)) : () => /** @type {const} */ ("none");
+    const state = anyReviews() ? (/** @type {number} */ row) => reviewState(address(index, row)) : () => "none";
     rows = chosen(index, filter, state);
     const row = filter.at ? rowAt(index, filter.at) : -1;
     at = rows.indexOf(row);
@@ -123,7 +123,7 @@ function rowOf(index, row, current) {
     current,
     cells: [
       [h("span", { class: "id" }, criterion.id), " ", criterion.title],
-      [mark(verdictOf(index, row), kind), reviewed === "none" ? "" : h("span", { class: "reviewed" }, reviewed === "overridden" ? " overridden" : " reviewed")],
+      [mark(verdictOf(index, row), kind), reviewed === "none" ? "" : h("span", { class: "reviewed" }, reviewed === "done" ? " reviewed" : ` ${reviewed}`)],
       index.tasks[criterion.task].id,
       index.runs[columns.run[row]].system,
       String(columns.trial[row]),
@@ -164,8 +164,14 @@ function toolbar(index, refresh) {
     "div",
     { class: "toolbar" },
     h("div", { class: "line" }, filter, h("label", { class: "tick" }, reasons, " in reasons too"), progress),
-    h("div", { class: "line" }, verdictChips(index), choice("run", "all runs", index.runs.filter((run) => run.kind === "lab").map((run) => [run.run, run.system])), areaChoice(index), causeChoice(index)),
-    h("div", { class: "line" }, markChips(index), reviewChoice()),
+    h("div", { class: "line" }, verdictChips(index)),
+    h(
+      "details",
+      { open: !values.at && matchMedia("(min-width: 60rem)").matches },
+      h("summary", {}, "more filters"),
+      h("div", { class: "line" }, choice("run", "all runs", index.runs.filter((run) => run.kind === "lab").map((run) => [run.run, run.system])), areaChoice(index), causeChoice(index), reviewChoice()),
+      markChips(index),
+    ),
     h("div", { class: "line" }, files(index), reviewFiles(index, refresh)),
   );
 }
@@ -235,7 +241,7 @@ function causeChoice(index) {
 }
 
 function reviewChoice() {
-  return choice("review", "reviewed or not", [["none", "not reviewed"], ["done", "reviewed"], ["overridden", "overridden"]]);
+  return choice("review", "reviewed or not", [["none", "not reviewed"], ["some", "reviewed"], ["overridden", "overridden"], ["disputed", "reviewers disagree"]]);
 }
 
 /** @param {Index} index */
