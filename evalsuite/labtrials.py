@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
+from evalsuite.errors import RunError, shown
 from evalsuite.records import CriterionResult, Manifest, QueryResult, Rate, TrialResult, Verdict
 from evalsuite.statistics import bootstrap_ratios, wilson
 
@@ -88,8 +89,7 @@ def trials_of(
     numbers: dict[str, set[int]] = defaultdict(set)
     for task, number in [*records, *graded]:
         numbers[task].add(number)
-    plan: dict[str, int] | None = manifest.plan.get("tasks")
-    planned_trials: int | None = manifest.plan.get("trials")
+    plan, planned_trials = _plan(manifest)
     found = {}
     for task in dict.fromkeys([*(plan or {}), *numbers]):
         seen = {criterion.id for number in numbers[task] for criterion in graded.get((task, number), [])}
@@ -103,6 +103,22 @@ def trials_of(
             trials = [replace(trial, problem=f"is one of {len(trials)} trials; {n_trials} planned") for trial in trials]
         found[task] = trials + [Trial(task, None, None, (), n_criteria, "was never worked")] * (n_trials - len(trials))
     return found
+
+
+def _plan(manifest: Manifest) -> tuple[dict[str, int] | None, int | None]:
+    """Planned criteria per task and trials. Raises RunError for what is no plan."""
+    tasks, trials = manifest.plan.get("tasks"), manifest.plan.get("trials")
+    numbers = [*tasks.values()] if isinstance(tasks, dict) else [] if tasks is None else [tasks]
+    for key, value, most in [
+        *(("tasks", n, 1_000_000) for n in numbers),
+        ("trials", 0 if trials is None else trials, 10_000),
+    ]:
+        if type(value) is not int or not 0 <= value <= most:
+            wanted = "a number of criteria for each task" if key == "tasks" else "a number"
+            raise RunError(
+                f"plan.{key} must be {wanted}, 0 to {most:,}; found {shown(value)}", where=f"{manifest.run_id}/run.json"
+            )
+    return tasks, trials
 
 
 def _trial(

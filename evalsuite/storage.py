@@ -239,17 +239,17 @@ def read_manifest(path: Path) -> Manifest:
         raise RunError(_first_problem(error), where=str(source)) from error
 
 
-def read_units(path: Path) -> list[Unit]:
+def read_units(path: Path, *, torn: bool = False) -> list[Unit]:
     """All graded units of a run folder's results.jsonl, in file order.
 
-    A unit that was an error and was graded again stands once, as it was graded last. Raises InputError for a line that is
-    not a unit of this run, and for a unit graded twice.
+    A unit that was an error and was graded again stands once, as it was graded last. With `torn` a last line that a kill
+    cut off is left out. Raises InputError for a line that is not a unit of this run, and for a unit graded twice.
     """
     source = path / "results.jsonl"
     units: dict[tuple[str, ...], Unit] = {}
     first: dict[tuple[str, ...], int] = {}
     measures: list[str] | None = None
-    for line, unit in _parsed(source):
+    for line, unit in _whole(source) if torn else _parsed(source):
         key = unit.key
         if key in units and not units[key].final:
             del units[key]
@@ -264,6 +264,18 @@ def read_units(path: Path) -> list[Unit]:
         units[key] = unit
         first[key] = line
     return list(units.values())
+
+
+def _whole(source: Path) -> Iterator[tuple[int, Unit]]:
+    """The same as `_parsed`, up to a last line that has no line break and is no unit."""
+    taken = 0
+    try:
+        for taken, unit in _parsed(source):
+            yield taken, unit
+    except InputError:
+        content = source.read_bytes()
+        if content.endswith(b"\n") or content.count(b"\n") > taken:
+            raise
 
 
 def _parsed(source: Path) -> Iterator[tuple[int, Unit]]:

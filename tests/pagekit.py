@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,54 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 AXE = ROOT / "tests" / "browser" / "node_modules" / "axe-core" / "axe.min.js"
+OURS = frozenset(
+    [
+        "html",
+        "head",
+        "meta",
+        "title",
+        "style",
+        "body",
+        "header",
+        "div",
+        "strong",
+        "nav",
+        "a",
+        "span",
+        "button",
+        "main",
+        "h1",
+        "h2",
+        "h3",
+        "p",
+        "ul",
+        "li",
+        "bdi",
+        "section",
+        "figure",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "details",
+        "summary",
+        "code",
+        "br",
+        "dialog",
+        "script",
+        "svg",
+        "desc",
+        "line",
+        "circle",
+        "text",
+        "path",
+        "rect",
+        "g",
+        "polyline",
+    ]
+)
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
@@ -59,6 +108,21 @@ class Reader:
 
     def close(self) -> None:
         self.context.close()
+
+
+def tags(html: str, allow: tuple[str, ...] = ()) -> list[str]:
+    """The tags of a page; none of them may have an event handler, a style, or a link to anything but `allow`."""
+    found: list[str] = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            found.append(tag)
+            for name, value in attributes:
+                assert not name.startswith("on") and name != "style", (tag, name, value)
+                assert name not in ("src", "href", "action") or (value or "").startswith(allow), (tag, name, value)
+
+    Tags().feed(html)
+    return found
 
 
 def write_run(folder: Path, manifest: dict[str, Any], units: list[dict[str, Any]]) -> Path:

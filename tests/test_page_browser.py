@@ -158,10 +158,24 @@ def test_a_quote_with_other_quotation_marks_and_line_breaks_is_found(reader):
     reader.go("#/verdicts?at=hasty~corporate-ma%2Fchange-of-control~2~C-004")
     reader.page.wait_for_selector(".paper mark")
     marked = reader.page.locator(".paper mark").first.inner_text()
-    assert (
-        marked.split()
-        == ["the", "Supplier", "may", "terminate", "on", "ninety", "(90)", "days’", "notice", "if", "control", "of", "Orrin", "Freight", "Ltd", "changes"]
-    )
+    assert marked.split() == [
+        "the",
+        "Supplier",
+        "may",
+        "terminate",
+        "on",
+        "ninety",
+        "(90)",
+        "days’",
+        "notice",
+        "if",
+        "control",
+        "of",
+        "Orrin",
+        "Freight",
+        "Ltd",
+        "changes",
+    ]
 
 
 def test_a_reviewer_walks_overrides_exports_and_the_command_line_takes_it_in(

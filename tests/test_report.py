@@ -1,15 +1,15 @@
 """The page: it says what summary.json says, shows what went wrong, and nothing in it can run."""
 
 import json
-import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pagekit import OURS, tags
 from test_evaluate import write_corpus
 
 from evalsuite import EvalsuiteError, evaluate
-from evalsuite.reporting.page import build, number
+from evalsuite.reporting.boards import measured
+from evalsuite.reporting.page import build
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_every_number_on_the_page_is_that_of_the_summary(runs, tmp_path):
     text = page.path.read_text()
     for run in runs[:2]:
         for value in run.summary.measures.values():
-            assert f'<td class="n">{number(value)}</td>' in text
+            assert f'<td class="n">{measured(value)}</td>' in text
     assert runs[0].manifest.protocol["id"] in text
     assert runs[0].manifest.suite.sha256 in text
 
@@ -33,8 +33,8 @@ def test_failed_runs_come_first_and_carry_no_score(runs, tmp_path):
     page = build([tmp_path / "out"], tmp_path / "page.html")
     text = page.path.read_text()
     assert (page.n_runs, page.n_failed) == (3, 1)
-    assert "1 of the runs have no complete result" in text
-    assert text.index("have no complete result") < text.index("<table>")
+    assert "1 of 3 runs has no headline number" in text
+    assert text.index("has no headline number") < text.index("<table")
     assert "the search server went away" in text
 
 
@@ -43,7 +43,7 @@ def test_runs_under_another_protocol_or_on_other_data_are_shown_apart(tmp_path):
     one = evaluate(corpus, ["bm25"], out=tmp_path / "out")
     two = evaluate(corpus, ["bm25"], measures=["nDCG@10"], out=tmp_path / "out")
     text = build([one[0].path, two[0].path], tmp_path / "page.html").path.read_text()
-    assert text.count("<section>") == 2
+    assert text.count("<h2>") == 2
 
 
 def test_an_unfinished_run_is_shown_without_a_score(runs, tmp_path):
@@ -64,18 +64,10 @@ def test_hostile_text_is_shown_and_never_markup(tmp_path):
     [run] = evaluate(corpus, ["bm25"], out=tmp_path / "out")
     text = build([run.path], tmp_path / "page.html").path.read_text()
 
-    found = set()
-
-    class Tags(HTMLParser):
-        def handle_starttag(self, tag, attributes):
-            found.add(tag)
-            assert not any(name.startswith("on") or name in ("src", "href") for name, _ in attributes)
-
-    Tags().feed(text)
-    assert not {"script", "img", "iframe", "link"} & found
+    assert set(tags(text, allow=("#",))) <= OURS
     assert "&lt;img src=x onerror=alert(1)&gt;" in text
-    assert len(re.findall("<style", text)) == 1
-    assert "default-src &#39;none&#39;" in text or "default-src 'none'" in text
+    assert text.count("<style") == 1 + text.split("<script>")[1].count("<style")
+    assert "default-src &#39;none&#39;" in text
 
 
 def test_a_stranger_s_run_folder_of_the_formats_gets_a_report(tmp_path):
@@ -97,7 +89,7 @@ def test_a_stranger_s_run_folder_of_the_formats_gets_a_report(tmp_path):
     rows = [unit | {"id": f"q{i}", "measures": {"nDCG@10": i / 4}} for i in range(5)]
     (folder / "results.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     text = build([folder], tmp_path / "page.html").path.read_text()
-    assert "0.500 (too few groups for an interval)" in text
+    assert "0.500 (no interval)" in text
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from evalsuite.cli.common import BAD_INPUT, ERRORS, OK, Debug, Json, print_json
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evalsuite.reporting.compare import Comparison, CriterionChange, Folder, QueryChange
+    from evalsuite.reporting.compare import Comparison, CriterionChange, QueryChange
     from evalsuite.reporting.paired import Difference
+    from evalsuite.reporting.sections import Section
 
 TOLD = {1: "B is higher", -1: "B is lower", 0: "no difference can be told"}
 TEXT = 100
@@ -40,12 +41,13 @@ def compare(
 
     Example: evalsuite compare reports/clauses-mini-gold-bm25-1a2b3c4d reports/clauses-mini-gold-dense-5e6f7a8b
     """
-    from evalsuite.reporting.compare import compare_folders, read_folder
+    from evalsuite.reporting.compare import compare_sections
+    from evalsuite.reporting.sections import read_section
 
-    folders = read_folder(a), read_folder(b)
-    comparison = compare_folders(*folders)
+    sections = read_section(a), read_section(b)
+    comparison = compare_sections(*sections)
     if not comparison.comparable:
-        return _refused(comparison, folders, anyway, as_json)
+        return _refused(comparison, sections, anyway, as_json)
     if as_json:
         print_json(_plain(comparison))
     else:
@@ -57,10 +59,10 @@ def _plain(comparison: Comparison) -> Any:
     return json.loads(comparison.model_dump_json())
 
 
-def _refused(comparison: Comparison, folders: Sequence[Folder], anyway: bool, as_json: bool) -> int:
+def _refused(comparison: Comparison, sections: Sequence[Section], anyway: bool, as_json: bool) -> int:
     from evalsuite.reporting import console
 
-    rows = [folder.row() for folder in folders] if anyway else []
+    rows = [(section.folder, section.manifest, section.summary) for section in sections] if anyway else []
     if as_json:
         print_json(_plain(comparison) | ({"runs": [console.as_json(*row) for row in rows]} if anyway else {}))
     typer.echo(f"{'warning' if anyway else 'error'}: these runs cannot be compared", err=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from evalsuite.errors import RunError
 from evalsuite.labtrials import Trial, trials_of
-from evalsuite.records import LabSummary, Manifest, Summary, Unit
 from evalsuite.reporting.comparable import Run, queries_of, reasons, settings, unfinished
 from evalsuite.reporting.paired import Difference, Table, corrected, differences, table_of, tested
+from evalsuite.reporting.sections import Section, read_section
 from evalsuite.statistics import Floats
-from evalsuite.storage import read_manifest, read_units
-from evalsuite.summary import summarise
 
 ALL_PAIRS = 12
 
@@ -94,39 +90,12 @@ class Comparison(BaseModel):
         return any(difference.ungraded for difference in self.differences.values())
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A run folder as it was read."""
-
-    path: Path
-    manifest: Manifest
-    units: list[Unit]
-
-    def row(self) -> tuple[Path, Manifest, Summary | LabSummary | None]:
-        """The run by itself, for console.tables and console.as_json; without numbers where it has none to show."""
-        usable = self.units and (self.manifest.status == "complete" or self.manifest.kind == "lab")
-        return self.path, self.manifest, summarise(self.manifest, self.units) if usable else None
-
-
-def read_folder(path: Path) -> Folder:
-    """Raises RunError or InputError, with file and line, for what is no run folder or a broken one."""
-    manifest = read_manifest(path)
-    results = path / "results.jsonl"
-    content = results.read_bytes() if results.exists() else b""
-    if manifest.status != "complete" and content and not content.endswith(b"\n"):
-        raise RunError(f"is {manifest.status}, and its last result was cut off; finish it first", where=str(path))
-    units = read_units(path) if content else []
-    if any((unit.unit == "query") != (manifest.kind == "retrieval") for unit in units):
-        raise RunError(f"holds units that are not of a {manifest.kind} run", where=str(results))
-    return Folder(path, manifest, units)
-
-
 def compare(a: Path, b: Path) -> Comparison:
     """Compare two run folders, A the old one and B the new. Raises RunError or InputError for a folder that is broken."""
-    return compare_folders(read_folder(a), read_folder(b))
+    return compare_sections(read_section(a), read_section(b))
 
 
-def compare_folders(a: Folder, b: Folder) -> Comparison:
+def compare_sections(a: Section, b: Section) -> Comparison:
     """The same for folders that are read already."""
     comparison = Comparison(
         comparable=True,
@@ -193,11 +162,11 @@ def _pairs(columns: Mapping[int, Floats], groups: NDArray[np.int64], measure: st
     ]
 
 
-def _side(run: Folder) -> Side:
+def _side(run: Section) -> Side:
     manifest = run.manifest
     return Side(
-        run=str(run.path),
-        run_id=manifest.run_id or run.path.absolute().name,
+        run=str(run.folder),
+        run_id=manifest.run_id or run.folder.absolute().name,
         system=str(manifest.system.get("name", manifest.run_id)),
         status=manifest.status,
         error=manifest.error,

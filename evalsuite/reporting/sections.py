@@ -67,12 +67,14 @@ def run_folders(path: Path) -> list[Path]:
 
 
 def read_section(folder: Path) -> Section:
-    """One run folder. Numbers are derived anew; a part of a retrieval run has none."""
+    """One run folder, finished or not. Numbers are derived anew; a part of a retrieval run has none."""
     from evalsuite.reporting.review import read_reviews
 
     manifest = read_manifest(folder)
     results = folder / "results.jsonl"
-    units = read_units(folder) if results.exists() and results.stat().st_size else []
+    units = (
+        read_units(folder, torn=manifest.status != "complete") if results.exists() and results.stat().st_size else []
+    )
     usable = units and (manifest.status == "complete" or manifest.kind == "lab")
     summary = summarise(manifest, units) if usable else None
     return Section(folder, manifest, summary, units, read_reviews(folder))

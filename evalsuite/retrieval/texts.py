@@ -13,7 +13,7 @@ from evalsuite.retrieval.corpus import Corpus, Document
 from evalsuite.storage import atomic_file
 
 CUT = 2_000
-LEVEL = 5
+LEVEL = 4
 
 
 def write_texts(run: Path, corpus: Corpus, units: Iterable[Unit]) -> None:
