@@ -15,9 +15,10 @@ from test_evaluate import lines, shell, write_corpus
 from evalsuite import EvalsuiteError, Hits, evaluate, lab_run, verify
 from evalsuite.records import CriterionResult, TrialResult
 from evalsuite.reporting.pack import LIMIT, pack
+from evalsuite.reporting.review import unit_sha256
 from evalsuite.reporting.sections import read_sections
 from evalsuite.reporting.trialdata import MOST
-from evalsuite.storage import read_units, sha256_json
+from evalsuite.storage import read_units
 
 VERDICTS = ("error", "fail", "pass")
 
@@ -137,7 +138,7 @@ def test_every_verdict_on_the_page_is_that_of_the_results(lab):
     for run, unit in graded:
         row = shown[run, unit.task, unit.trial, unit.id]
         assert (row["verdict"], row["title"], row["file"]) == (unit.verdict, unit.title, unit.resolved_file)
-        assert row["detail"]["sha"] == sha256_json(unit.model_dump(mode="json", by_alias=True, exclude_unset=True))
+        assert row["detail"]["sha"] == unit_sha256(unit)
         assert [v["reasoning"] for v in row["detail"]["votes"]] == [v.reasoning for v in unit.votes]
         assert not any("key" in v for v in row["detail"]["votes"])
 
@@ -148,11 +149,12 @@ def test_a_trial_carries_its_record_its_deliverables_and_its_transcript(lab):
     number = next(i for i, t in enumerate(index["trials"]) if index["runs"][t["run"]]["system"].startswith("react"))
     held = chunks[f"trial-{number}"]
     section = next(s for s in read_sections([lab]) if s.manifest.system["name"].startswith("react"))
-    record = next(u for u in section.units if isinstance(u, TrialResult))
+    tried = index["trials"][number]["trial"]
+    record = next(u for u in section.units if isinstance(u, TrialResult) and u.trial == tried)
     assert held["record"] == record.model_dump(mode="json")
-    extracted = (section.folder / "artifacts/area__matter/trial-1/extracted/memo.md.txt").read_text()
+    extracted = (section.folder / f"artifacts/area__matter/trial-{tried}/extracted/memo.md.txt").read_text()
     assert held["deliverables"] == [{"name": "memo.md", "text": extracted, "left_out": None}]
-    kept = (section.folder / "artifacts/area__matter/trial-1/transcript.jsonl").read_text().splitlines()
+    kept = (section.folder / f"artifacts/area__matter/trial-{tried}/transcript.jsonl").read_text().splitlines()
     assert held["transcript"] == [json.loads(line) for line in kept]
     assert index["left_out"] == {"deliverables": 0, "transcripts": 0, "documents": 0, "bytes": 0, "limit": LIMIT}
 

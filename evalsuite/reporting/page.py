@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -11,10 +11,11 @@ from typing import IO, Any
 from markupsafe import Markup
 
 from evalsuite.errors import UsageError
-from evalsuite.records import LabSummary
+from evalsuite.records import LabSummary, Summary
 from evalsuite.reporting import words
 from evalsuite.reporting.compare import pairs
 from evalsuite.reporting.pack import pack
+from evalsuite.reporting.paired import twin_differences
 from evalsuite.reporting.rendering import environment
 from evalsuite.reporting.script import policy, script, style
 from evalsuite.reporting.sections import Section, read_sections
@@ -53,15 +54,28 @@ def write(sections: Sequence[Section], stream: IO[bytes], *, limit: int = LIMIT,
     tail = f"<script>{script()}</script>\n</body>\n</html>\n".encode()
     stream.write(head)
     comparable = _comparable(sections)
-    tested = [
-        {**found, "group": number, "a": group[found["a"]], "b": group[found["b"]]}
-        for number, group in enumerate(comparable)
-        for found in pairs([sections[run] for run in group])
-    ]
+    tested = [pair for number, group in enumerate(comparable) for pair in _pairs(sections, group, number)]
     room = limit - len(head) - len(tail)
     for name, packed in pack(sections, comparable, tested, limit=room, served=served):
         stream.write(f'<script type="text/plain" id="chunk-{name}">{packed}</script>\n'.encode())
     stream.write(tail)
+
+
+def _pairs(sections: Sequence[Section], group: list[int], number: int) -> Iterator[dict[str, Any]]:
+    """The paired differences of a group, over all its queries or tasks and then per mechanism."""
+    runs = [sections[run] for run in group]
+    mechanisms = {name: None for run in runs if isinstance(run.summary, Summary) for name in run.summary.by_mechanism}
+    for mechanism in (None, *(mechanisms if len(mechanisms) > 1 else ())):
+        for found in pairs(runs, mechanism=mechanism):
+            where = {"group": number, "mechanism": mechanism, "a": group[found["a"]], "b": group[found["b"]]}
+            yield {**found, **where}
+
+
+def _twins(sections: Sequence[Section]) -> Iterator[dict[str, Any]]:
+    for run, section in enumerate(sections):
+        if isinstance(section.summary, Summary):
+            for measure, found in twin_differences(section).items():
+                yield {"run": run, "measure": measure, **found.model_dump(mode="json")}
 
 
 def _comparable(sections: Sequence[Section]) -> list[list[int]]:

@@ -132,6 +132,30 @@ def differences(old: Table, new: Table) -> dict[str, Difference]:
     return found
 
 
+def twin_differences(run: Run) -> dict[str, Difference]:
+    """Per measure how much less the oblique query of a pair of twins gets than the literal one: the mean of oblique - literal.
+
+    Of two twins of one mechanism, or of none, the one that names the other is taken for the literal one. Clusters are those
+    of the oblique queries; p-values are corrected over the measures. Empty without twins.
+    """
+    by_id = {query.id: query for query in queries_of(run)}
+    pairs = [(by_id[q.twin_of], q) for q in by_id.values() if q.twin_of in by_id]
+    pairs = [(b, a) if a.mechanism == "surface" != b.mechanism else (a, b) for a, b in pairs]
+    if not pairs:
+        return {}
+    names = list(pairs[0][0].measures)
+    tables = [
+        Table(
+            [oblique.id for oblique, _ in pairs],
+            names,
+            np.array([[pair[side].measures[name] for name in names] for pair in pairs], dtype=np.float64),
+            [("group", o.group) if o.group is not None else ("query", o.id) for o, _ in pairs],
+        )
+        for side in (1, 0)
+    ]
+    return differences(*tables)
+
+
 def corrected(p: Sequence[float | None]) -> list[float | None]:
     """Holm's adjusted p-values; what is null was no test."""
     return [known(value) for value in holm([math.nan if value is None else value for value in p])]

@@ -163,7 +163,8 @@ def verdict_rows(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
             raise RunError(f"cannot be hashed: {error}", where=f"{unit.task}, trial {unit.trial}, {unit.id}") from error
         yield {
             "votes": [
-                {key: value for key, value in vote.items() if value and key != "key"} for vote in record["votes"]
+                {key: value for key, value in vote.items() if value and key != "key"}
+                for vote in record.get("votes", [])
             ],
             "share": unit.share,
             "resolution_rule": unit.resolution_rule,

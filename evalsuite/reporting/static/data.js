@@ -16,7 +16,8 @@
  * @property {string[]} notes
  */
 /** @typedef {{kind: string, suite: string, version: string, sha256: string, view: string|null, protocol: string, runs: number[]}} Group */
-/** @typedef {{group: number, a: number, b: number, measure: string, mean: number|null, low: number|null, high: number|null, p: number|null, p_corrected: number|null}} Pair */
+/** @typedef {{run: number, measure: string, mean: number|null, low: number|null, high: number|null, p: number|null, p_corrected: number|null, n: number}} Twins oblique - literal */
+/** @typedef {{group: number, mechanism: string|null, a: number, b: number, measure: string, mean: number|null, low: number|null, high: number|null, p: number|null, p_corrected: number|null}} Pair */
 /** @typedef {{group: number, id: string, text: string|null, mechanism: string|null, cluster: string|null, twin_of: string|null, relevant: number|null}} QueryInfo */
 /** @typedef {{n: number, run: number[], query: number[], values: Record<string, (number|null)[]>, judged: number[], missing: number[]}} QueryColumns */
 /** @typedef {{n: number, run: number[], criterion: number[], trial: number[], verdict: number[], error_kind: number[], bits: number[], cause: number[], file: number[]}} VerdictColumns */
@@ -63,6 +64,7 @@
  * @property {RunInfo[]} runs
  * @property {Group[]} groups
  * @property {Pair[]} pairs
+ * @property {Twins[]} twins
  * @property {string[]} measures
  * @property {QueryColumns} queries
  * @property {QueryInfo[]} query_table

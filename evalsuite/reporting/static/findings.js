@@ -178,21 +178,23 @@ function againstB(index, sight, queries, b, width) {
  * @param {number} seen mean difference of the dots
  */
 function pairWords(index, sight, a, b, seen) {
-  const pair = pairOf(index, a, b, sight.measure);
   const names = `${nameOf(index, b)} − ${nameOf(index, a)}`;
+  const pair = pairOf(index, a, b, sight.measure, sight.mechanism || null);
   if (!pair || pair.mean === null) return `Mean of ${names}: ${signed(seen)}; no interval was worked out for this pair.`;
-  const whole = sight.mechanism ? " Over all mechanisms:" : "";
-  const shown = sight.mechanism ? `Mean of ${names} on these: ${signed(seen)}.` : "";
-  const range =
-    pair.low === null || pair.high === null
-      ? "too few groups for an interval"
-      : `95 % interval ${signed(pair.low)} to ${signed(pair.high)}`;
-  const p =
-    pair.p === null
-      ? ""
-      : `; p = ${probability(pair.p)}${pair.p_corrected === null ? "" : `, ${probability(pair.p_corrected)} corrected for all pairs`}`;
-  const unclear = pair.low === null || pair.high === null || (pair.low <= 0 && pair.high >= 0) || (pair.p_corrected ?? 0) > ALPHA;
-  return `${shown}${whole} ${unclear ? "No difference can be told: " : ""}${names} = ${signed(pair.mean)} (${range}${p}).`.trim();
+  return differenceWords(names, pair, "all pairs");
+}
+
+/**
+ * @param {string} names
+ * @param {{mean: number|null, low: number|null, high: number|null, p: number|null, p_corrected: number|null}} found
+ * @param {string} family what p was corrected for
+ */
+function differenceWords(names, found, family) {
+  const { mean, low, high, p, p_corrected: after } = found;
+  const range = low === null || high === null ? "no interval" : `95 % interval ${signed(low)} to ${signed(high)}`;
+  const chance = p === null ? "" : `; p = ${probability(p)}${after === null ? "" : `, ${probability(after)} corrected for ${family}`}`;
+  const unclear = low === null || high === null || (low <= 0 && high >= 0) || (after ?? 1) > ALPHA;
+  return `${unclear ? "No difference can be told: " : ""}${names} = ${signed(mean ?? 0)} (${range}${chance}).`;
 }
 
 /**
@@ -227,6 +229,7 @@ function twinsChart(index, sight, width) {
   const points = scatterPoints(index, sight, pairs, " and its twin");
   if (!points.length) return h("p", {}, `${name} has no ${sight.measure} for a query and its twin.`);
   const { above, below, equal, mean } = sides(points);
+  const drop = index.twins.find((found) => found.run === sight.a && found.measure === sight.measure && found.n === points.length);
   return scatter({
     title: `The oblique query against its literal twin, ${sight.measure} of ${name}`,
     points,
@@ -235,7 +238,7 @@ function twinsChart(index, sight, width) {
     width,
     words: [
       `Of ${points.length.toLocaleString("en")} pairs the oblique query is below the diagonal (worse than its twin) in ${below}, above it in ${above}, on it in ${equal}.`,
-      `Mean of oblique − literal: ${signed(mean)}.`,
+      drop ? differenceWords("oblique − literal", drop, "all measures") : `Mean of oblique − literal: ${signed(mean)}; no interval was worked out.`,
     ],
   });
 }

@@ -157,17 +157,19 @@ export function mechanismOf(index, query) {
 }
 
 /**
- * The paired difference b - a over the whole group, if Python has worked it out.
+ * The paired difference b - a over the group's queries, or those of a mechanism, if Python has worked it out.
  * @param {Index} index
  * @param {number} a
  * @param {number} b
  * @param {string} measure
+ * @param {string|null} mechanism
  * @returns {Pair|null}
  */
-export function pairOf(index, a, b, measure) {
-  const straight = index.pairs.find((pair) => pair.a === a && pair.b === b && pair.measure === measure);
+export function pairOf(index, a, b, measure, mechanism) {
+  const own = index.pairs.filter((pair) => pair.measure === measure && pair.mechanism === mechanism);
+  const straight = own.find((pair) => pair.a === a && pair.b === b);
   if (straight) return straight;
-  const turned = index.pairs.find((pair) => pair.a === b && pair.b === a && pair.measure === measure);
+  const turned = own.find((pair) => pair.a === b && pair.b === a);
   if (!turned) return null;
   const { mean, low, high } = turned;
   return { ...turned, a, b, mean: negative(mean), low: negative(high), high: negative(low) };
