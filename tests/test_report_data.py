@@ -29,7 +29,7 @@ def unpack(paths, limit=LIMIT):
     groups = {}
     for number, section in enumerate(sections):
         groups.setdefault((section.manifest.suite.sha256, section.manifest.protocol.get("id")), []).append(number)
-    packed = list(pack(sections, list(groups.values()), [], limit))
+    packed = list(pack(sections, list(groups.values()), [], [], limit))
     assert len({name for name, _ in packed}) == len(packed)
     return {name: strictly(gzip.decompress(base64.b64decode(text, validate=True))) for name, text in packed}
 
@@ -45,7 +45,7 @@ def strictly(content):
 
 def size(paths, limit):
     groups = [[number] for number in range(len(read_sections(paths)))]
-    return sum(len(text) for _, text in pack(read_sections(paths), groups, [], limit))
+    return sum(len(text) for _, text in pack(read_sections(paths), groups, [], [], limit))
 
 
 # ---------------------------------------------------------------- runs by hand, as a stranger writes them

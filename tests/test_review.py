@@ -38,7 +38,7 @@ def review(folder, name, verdict, *, task="a", trial=1, who="Ann", at="2026-05-0
         "task": task,
         "trial": trial,
         "criterion": name,
-        "unit_sha256": sha256_json(found.model_dump(mode="json", by_alias=True, exclude_unset=True)),
+        "unit_sha256": sha256_json(found.model_dump(mode="json", by_alias=True, exclude_unset=True))[:24],
         "machine": found.verdict,
         "verdict": verdict,
         "reason": f"read it: {verdict}",

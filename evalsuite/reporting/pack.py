@@ -26,6 +26,7 @@ def pack(
     sections: Sequence[Section],
     groups: Sequence[Sequence[int]],
     pairs: Sequence[dict[str, Any]],
+    twins: Sequence[dict[str, Any]] = (),
     limit: int = LIMIT,
     *,
     served: bool = False,
@@ -37,13 +38,13 @@ def pack(
     until all chunks together take `limit` bytes.
     """
     with collector_paused():
-        yield from _packed(sections, groups, pairs, limit, served)
+        yield from _packed(sections, groups, {"pairs": list(pairs), "twins": list(twins)}, limit, served)
 
 
 def _packed(
     sections: Sequence[Section],
     groups: Sequence[Sequence[int]],
-    pairs: Sequence[dict[str, Any]],
+    tests: dict[str, Any],
     limit: int,
     served: bool,
 ) -> Iterator[tuple[str, str]]:
@@ -61,7 +62,7 @@ def _packed(
         "served": served,
         "runs": [_run(section, group_of[run]) for run, section in enumerate(sections)],
         "groups": [_group(sections, runs) for runs in groups],
-        "pairs": list(pairs),
+        **tests,
         **querydata.query_index(sections, group_of),
         **verdictdata.verdict_index(sections, rows, group_of, tasks),
         "trials": [trial.entry(tasks) for trial in trials],

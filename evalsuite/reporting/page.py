@@ -51,14 +51,21 @@ def build(paths: Iterable[Path], output: Path, *, limit: int = LIMIT) -> Page:
 def write(sections: Sequence[Section], stream: IO[bytes], *, limit: int = LIMIT, served: bool = False) -> None:
     """The page as bytes of UTF-8. A `served` one saves reviews to the server it comes from."""
     head = _overview(sections, served).encode(errors="backslashreplace")
-    tail = f"<script>{script()}</script>\n</body>\n</html>\n".encode()
-    stream.write(head)
+    own = f"<script>{script()}</script>\n".encode()
     comparable = _comparable(sections)
     tested = [pair for number, group in enumerate(comparable) for pair in _pairs(sections, group, number)]
-    room = limit - len(head) - len(tail)
-    for name, packed in pack(sections, comparable, tested, limit=room, served=served):
-        stream.write(f'<script type="text/plain" id="chunk-{name}">{packed}</script>\n'.encode())
-    stream.write(tail)
+    room = limit - len(head) - len(own)
+    *details, index = pack(sections, comparable, tested, list(_twins(sections)), room, served=served)
+    stream.write(head)
+    stream.write(_block(*index))
+    stream.write(own)  # shows the first rows while the browser still reads what follows
+    for name, packed in details:
+        stream.write(_block(name, packed))
+    stream.write(b"</body>\n</html>\n")
+
+
+def _block(name: str, packed: str) -> bytes:
+    return f'<script type="text/plain" id="chunk-{name}">{packed}</script>\n'.encode()
 
 
 def _pairs(sections: Sequence[Section], group: list[int], number: int) -> Iterator[dict[str, Any]]:

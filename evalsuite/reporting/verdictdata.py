@@ -10,8 +10,8 @@ from evalsuite.errors import RunError
 from evalsuite.judgenumbers import by_judge
 from evalsuite.labnumbers import EXACT
 from evalsuite.records import CriterionResult, TrialResult, Verdict
+from evalsuite.reporting.review import as_record, record_hash
 from evalsuite.reporting.sections import Section
-from evalsuite.storage import sha256_json
 
 ROWS = 512
 VERDICTS = ("error", "fail", "pass")
@@ -157,8 +157,8 @@ def verdict_rows(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
     """Per verdict its votes, what says how it came about, and its hash. Raises RunError for a record that has no hash."""
     for _, unit in rows:
         try:
-            record = unit.model_dump(mode="json", by_alias=True, exclude_unset=True)
-            sha = sha256_json(record)
+            record = as_record(unit)
+            sha = record_hash(record)
         except (ValueError, RecursionError) as error:
             raise RunError(f"cannot be hashed: {error}", where=f"{unit.task}, trial {unit.trial}, {unit.id}") from error
         yield {

@@ -104,8 +104,15 @@ export function chunk(name) {
   return found;
 }
 
+/** The index stands before the script; everything else after it, and the browser may still be reading. */
+function wholePage() {
+  if (document.readyState !== "loading") return Promise.resolve();
+  return new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
+}
+
 /** @param {string} name */
 async function inflate(name) {
+  if (name !== "index") await wholePage();
   const element = document.getElementById(`chunk-${name}`);
   if (!element) throw new Error(`the page holds no chunk ${name}`);
   const packed = atob(element.textContent ?? "");
