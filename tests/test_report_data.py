@@ -93,7 +93,9 @@ def verdict_rows(chunks):
     columns = index["verdicts"]
     for row in range(columns["n"]):
         found = {key: values[row] for key, values in columns.items() if key != "n"}
-        own = index["criteria"][found["criterion"]]
+        criteria, number = index["criteria"], found["criterion"]
+        own = {key: criteria[key][number] for key in ("task", "id", "title", "critical")}
+        own["contested"] = criteria["contested"].get(str(number))
         kinds, files = [*index["error_kinds"], None], [*index["files"], None]
         detail = chunks[f"verdict-{row // index['rows']['verdicts']}"][row % index["rows"]["verdicts"]]
         yield found | {

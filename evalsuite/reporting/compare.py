@@ -129,7 +129,7 @@ def pairs(group: Sequence[Run], *, mechanism: str | None = None, every: bool = F
     ungraded units, and runs of different queries or numbers of trials, are in no pair.
     """
     tables: dict[Hashable, dict[int, Table]] = defaultdict(dict)
-    for place, run in enumerate(group):
+    for place, run in enumerate(group if len(group) > 1 else ()):
         if not unfinished(run):
             table = table_of(run) if mechanism is None else table_of(run).of_mechanism(mechanism)
             if len(table.keys):

@@ -67,7 +67,7 @@ def _packed(
         **verdictdata.verdict_index(sections, rows, group_of, tasks),
         "trials": [trial.entry(tasks) for trial in trials],
         "tasks": [{"id": task, "area": task.partition("/")[0] if "/" in task else ""} for task in tasks],
-        "reviews": [review.model_dump(mode="json") for section in sections for review in section.reviews],
+        "reviews": [review.model_dump() for section in sections for review in section.reviews],
         "rows": {"queries": querydata.ROWS, "verdicts": verdictdata.ROWS},
     }
     index = Chunk(as_json(head)[:-1])

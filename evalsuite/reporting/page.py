@@ -134,8 +134,12 @@ def _spent(sections: Sequence[Section]) -> str:
         costs.append(usage.get("cost", "unknown"))
         parts = usage.get("seconds", 0)
         spent = parts.values() if isinstance(parts, dict) else [parts]
-        seconds += sum(part for part in spent if isinstance(part, int | float))
-    known = [cost for cost in costs if isinstance(cost, int | float)]
+        seconds += sum(part for part in spent if _is_amount(part))
+    known = [cost for cost in costs if _is_amount(cost)]
     unknown = len(costs) - len(known)
     more = f", and an unknown amount for {words.count(unknown, 'run')}" if unknown else ""
     return f"Cost {words.cost(sum(known))}{more}; {seconds:,.1f} seconds of work recorded."
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1e15

@@ -60,7 +60,7 @@ def unit_sha256(result: CriterionResult) -> str:
 
 def as_record(result: CriterionResult) -> dict[str, Any]:
     """A verdict as it stands in its line, keys that the line does not have left out: new ones change no hash."""
-    return result.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return result.model_dump(by_alias=True, exclude_unset=True)
 
 
 def record_hash(record: dict[str, Any]) -> str:

@@ -76,5 +76,8 @@ def read_section(folder: Path) -> Section:
         read_units(folder, torn=manifest.status != "complete") if results.exists() and results.stat().st_size else []
     )
     usable = units and (manifest.status == "complete" or manifest.kind == "lab")
-    summary = summarise(manifest, units) if usable else None
+    try:
+        summary = summarise(manifest, units) if usable else None
+    except RunError as error:  # it knows the run's name alone
+        raise RunError(error.message, where=str(folder)) from error
     return Section(folder, manifest, summary, units, read_reviews(folder))

@@ -152,9 +152,7 @@ def standings(sections: Sequence[Section], names: Mapping[Path, str] | None = No
     for name, n in Counter(_system(section) for section in sections).items():
         if n > 1:
             notes.append(f"{isolated(name)} was run {n} times; each run is shown by its folder.")
-    machines = {
-        (section.manifest.environment.get("platform"), section.manifest.environment.get("cpus")) for section in sections
-    }
+    machines = {str([section.manifest.environment.get(key) for key in ("platform", "cpus")]) for section in sections}
     if len(machines) > 1:
         notes.append("These runs were made on different machines: their times do not compare.")
     return Standings([sections[i] for i in kept], [labels[i] for i in kept], boards, without, notes)

@@ -63,7 +63,7 @@ class Trial:
         }
 
     def record_json(self) -> bytes:
-        return as_json(self.record.model_dump(mode="json") if self.record else None)
+        return as_json(self.record.model_dump() if self.record else None)
 
 
 def trials_of(sections: Sequence[Section]) -> Iterator[Trial]:
@@ -201,11 +201,14 @@ def _refused(name: str) -> None:
 def _inside(run: Path, name: str) -> bool:
     """Whether a folder of the run is one, and no part of its path a link."""
     place = run
-    for part in name.split("/"):
-        place = place / part
-        if place.is_symlink():
-            return False
-    return place.is_dir()
+    try:
+        for part in name.split("/"):
+            place = place / part
+            if place.is_symlink():
+                return False
+        return place.is_dir()
+    except OSError:  # a name that is too long
+        return False
 
 
 def megabytes(size: int) -> str:

@@ -63,7 +63,7 @@ def verdict_index(
 ) -> dict[str, Any]:
     """{"verdicts", "error_kinds", "files", "causes", "criteria"}; tasks that are new are numbered in `tasks`."""
     kinds, files, places = Numbers(), Numbers(), Numbers()
-    criteria: list[dict[str, Any]] = []
+    criteria: dict[str, Any] = {"task": [], "id": [], "title": [], "critical": [], "contested": {}}
     columns: dict[str, list[int]] = {
         key: [] for key in ("run", "criterion", "trial", "verdict", "error_kind", "bits", "cause", "file")
     }
@@ -77,12 +77,15 @@ def verdict_index(
     over_runs = _differing(((group_of[run], u.task, u.id, u.trial), u.verdict) for run, u in rows)
     for run, unit in rows:
         place = places.of((unit.task, unit.id, unit.title))
-        if place == len(criteria):
-            criteria.append(
-                {"task": tasks.of(unit.task), "id": unit.id, "title": unit.title, "critical": False, "contested": None}
-            )
-        criteria[place]["critical"] |= unit.critical
-        criteria[place]["contested"] = criteria[place]["contested"] or unit.contested
+        if place == len(criteria["id"]):
+            criteria["task"].append(tasks.of(unit.task))
+            criteria["id"].append(unit.id)
+            criteria["title"].append(unit.title)
+            criteria["critical"].append(0)
+        if unit.critical:
+            criteria["critical"][place] = 1
+        if unit.contested:
+            criteria["contested"].setdefault(place, unit.contested)
         bits = _bits(unit)
         bits |= OVER_TRIALS * ((run, unit.task, unit.id) in over_trials)
         bits |= OVER_RUNS * ((group_of[run], unit.task, unit.id, unit.trial) in over_runs)

@@ -108,8 +108,8 @@ function history(index, row) {
   /** @type {Map<number, number[]>} */
   const byRun = new Map();
   for (let other = 0; other < columns.n; other++) {
-    const found = index.criteria[columns.criterion[other]];
-    if (found === own || (found.task === own.task && found.id === own.id)) byRun.set(columns.run[other], [...(byRun.get(columns.run[other]) ?? []), other]);
+    const number = columns.criterion[other];
+    if (index.criteria.task[number] === own.task && index.criteria.id[number] === own.id) byRun.set(columns.run[other], [...(byRun.get(columns.run[other]) ?? []), other]);
   }
   const all = [...byRun.values()].flat();
   if (all.length < 2) return null;

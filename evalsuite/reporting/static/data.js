@@ -21,6 +21,7 @@
 /** @typedef {{group: number, id: string, text: string|null, mechanism: string|null, cluster: string|null, twin_of: string|null, relevant: number|null}} QueryInfo */
 /** @typedef {{n: number, run: number[], query: number[], values: Record<string, (number|null)[]>, judged: number[], missing: number[]}} QueryColumns */
 /** @typedef {{n: number, run: number[], criterion: number[], trial: number[], verdict: number[], error_kind: number[], bits: number[], cause: number[], file: number[]}} VerdictColumns */
+/** @typedef {{task: number[], id: string[], title: string[], critical: number[], contested: Record<number, string>}} CriterionColumns */
 /** @typedef {{task: number, id: string, title: string, critical: boolean, contested: string|null}} CriterionInfo */
 /**
  * @typedef {object} TrialInfo
@@ -74,7 +75,7 @@
  * @property {string[]} files
  * @property {string[]} causes
  * @property {{id: string, area: string}[]} tasks
- * @property {CriterionInfo[]} criteria
+ * @property {CriterionColumns} criteria
  * @property {TrialInfo[]} trials
  * @property {Review[]} reviews
  * @property {{queries: number, verdicts: number}} rows

@@ -3,7 +3,7 @@
 import { h, put } from "./dom.js";
 import { change, link, place } from "./state.js";
 import { virtualTable } from "./table.js";
-import { address, verdictOf } from "./verdicts.js";
+import { address, criterionOf, verdictOf } from "./verdicts.js";
 import { count, mark, VERDICTS } from "./words.js";
 
 /** @typedef {import("./data.js").Index} Index */
@@ -158,7 +158,7 @@ export function showTask(index, main) {
   /** @type {Map<string, string>} */
   const titles = new Map();
   for (let row = 0; row < columns.n; row++) {
-    const criterion = index.criteria[columns.criterion[row]];
+    const criterion = criterionOf(index, row);
     if (criterion.task !== task) continue;
     titles.set(criterion.id, criterion.title);
     const line = grid.get(criterion.id) ?? new Map();

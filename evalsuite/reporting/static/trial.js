@@ -82,14 +82,14 @@ function causes(index, info) {
   /** @type {Map<string, number[]>} */
   const found = new Map();
   for (let row = 0; row < columns.n; row++) {
-    if (columns.verdict[row] !== 1 || columns.run[row] !== info.run || columns.trial[row] !== info.trial || index.criteria[columns.criterion[row]].task !== info.task) continue;
+    if (columns.verdict[row] !== 1 || columns.run[row] !== info.run || columns.trial[row] !== info.trial || index.criteria.task[columns.criterion[row]] !== info.task) continue;
     const cause = index.causes[columns.cause[row]] || "unclassified";
     found.set(cause, [...(found.get(cause) ?? []), row]);
   }
   if (!found.size) return null;
   return [
     h("h2", {}, "Failures by class"),
-    h("ul", {}, [...found].map(([cause, rows]) => h("li", {}, h("strong", {}, `${cause}: `), rows.map((row, i) => [i ? ", " : "", h("a", { href: link("verdicts", { at: address(index, row) }), class: "id" }, index.criteria[columns.criterion[row]].id)])))),
+    h("ul", {}, [...found].map(([cause, rows]) => h("li", {}, h("strong", {}, `${cause}: `), rows.map((row, i) => [i ? ", " : "", h("a", { href: link("verdicts", { at: address(index, row) }), class: "id" }, index.criteria.id[columns.criterion[row]])])))),
   ];
 }
 

@@ -33,9 +33,12 @@ export function verdictOf(index, row) {
 /**
  * @param {Index} index
  * @param {number} row
+ * @returns {import("./data.js").CriterionInfo}
  */
 export function criterionOf(index, row) {
-  return index.criteria[index.verdicts.criterion[row]];
+  const { task, id, title, critical, contested } = index.criteria;
+  const number = index.verdicts.criterion[row];
+  return { task: task[number], id: id[number], title: title[number], critical: critical[number] === 1, contested: contested[number] ?? null };
 }
 
 /**
@@ -75,6 +78,20 @@ const matched = new Map();
 /** @type {string[]|null} */
 let haystacks = null;
 
+/** @param {Index} index */
+function haystacksOf(index) {
+  const { task, id, title } = index.criteria;
+  return title.map((words, i) => `${index.tasks[task[i]].id} ${id[i]} ${words}`.toLowerCase());
+}
+
+/**
+ * Get ready for the first key that is typed into the filter.
+ * @param {Index} index
+ */
+export function prepareFilter(index) {
+  haystacks ??= haystacksOf(index);
+}
+
 /**
  * Per criterion, whether all words occur in it.
  * @param {Index} index
@@ -84,7 +101,7 @@ function criteriaWith(index, words) {
   const key = words.join(" ");
   const known = matched.get(key);
   if (known) return known;
-  haystacks ??= index.criteria.map((c) => `${index.tasks[c.task].id} ${c.id} ${c.title}`.toLowerCase());
+  haystacks ??= haystacksOf(index);
   const found = Uint8Array.from(haystacks, (text) => (words.every((word) => text.includes(word)) ? 1 : 0));
   if (matched.size > 20) matched.clear();
   matched.set(key, found);
@@ -136,7 +153,7 @@ export function chosen(index, filter, reviewed) {
   for (let row = 0; row < columns.n; row++) {
     if (verdicts.size && !verdicts.has(columns.verdict[row])) continue;
     if (runs && !runs.has(columns.run[row])) continue;
-    if (tasks && !tasks.has(index.criteria[columns.criterion[row]].task)) continue;
+    if (tasks && !tasks.has(index.criteria.task[columns.criterion[row]])) continue;
     if (bits && (columns.bits[row] & bits) !== bits) continue;
     if (cause >= 0 && columns.cause[row] !== cause) continue;
     if (inCriteria && !inCriteria[columns.criterion[row]] && !(told && words.every((word) => told[row].includes(word)))) continue;
@@ -171,12 +188,27 @@ function numbers(items, test) {
 function ordered(index, rows, sort) {
   const key = sort.replace(/^-/, "");
   if (!SORTS.includes(key)) return rows;
+  if (sort === "verdict") return worstFirst(index, rows);
   const rank = ranks(index, key);
   const sign = sort.startsWith("-") ? -1 : 1;
   // one number a row: its rank, then its place; a typed array of numbers sorts far faster than one with a comparison
   const keys = Float64Array.from(rows, (row) => sign * rank[row] * 2 ** 24 + row);
   keys.sort();
   return Int32Array.from(keys, (value) => ((value % 2 ** 24) + 2 ** 24) % 2 ** 24);
+}
+
+/**
+ * @param {Index} index
+ * @param {Int32Array} rows
+ */
+function worstFirst(index, rows) {
+  const verdicts = index.verdicts.verdict;
+  const next = [0, 0, 0];
+  for (let i = 0; i < rows.length; i++) next[verdicts[rows[i]]]++;
+  [next[0], next[1], next[2]] = [0, next[0], next[0] + next[1]];
+  const sorted = new Int32Array(rows.length);
+  for (let i = 0; i < rows.length; i++) sorted[next[verdicts[rows[i]]]++] = rows[i];
+  return sorted;
 }
 
 /** @type {Map<string, ArrayLike<number>>} */
@@ -195,7 +227,7 @@ function ranks(index, key) {
   if (key === "run") return columns.run;
   const known = ranked.get(key);
   if (known) return known;
-  const names = index.criteria.map((c) => (key === "task" ? index.tasks[c.task].id : c.id));
+  const names = key === "task" ? index.criteria.task.map((task) => index.tasks[task].id) : index.criteria.id;
   const sorted = new Map([...new Set(names)].sort().map((name, i) => [name, i]));
   const byCriterion = names.map((name) => sorted.get(name) ?? 0);
   const found = Int32Array.from(columns.criterion, (criterion) => byCriterion[criterion]);

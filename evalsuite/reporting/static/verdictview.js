@@ -7,7 +7,7 @@ import { asCsv, asJsonl, download } from "./exporting.js";
 import { anyReviews, browserKeeps, exportText, importText, pendingReviews, reviewsOf, reviewState } from "./reviews.js";
 import { change, link, place } from "./state.js";
 import { virtualTable } from "./table.js";
-import { address, chosen, criterionOf, readReasons, rowAt, verdictOf } from "./verdicts.js";
+import { address, chosen, criterionOf, prepareFilter, readReasons, rowAt, verdictOf } from "./verdicts.js";
 import { count, mark, MARKS, VERDICTS } from "./words.js";
 
 /** @typedef {import("./data.js").Index} Index */
@@ -72,6 +72,7 @@ export function showVerdicts(index, main) {
     document.body.dataset.rendered = String(Number(document.body.dataset.rendered ?? 0) + 1);
   }
   refresh();
+  setTimeout(() => prepareFilter(index), 50);
 }
 
 /** After a change of the hash that leaves the view as it is. Returns false where the view is not shown. */
