@@ -28,6 +28,7 @@ lint: setup
 bench: setup
 	$(BIN)/python benchmarks/retrieval.py
 	$(BIN)/python benchmarks/lab.py
+	$(BIN)/python benchmarks/report.py
 
 setup:
 	@scripts/setup.sh

@@ -216,7 +216,8 @@ def browsed(run: Path, page: Path, repetitions: int) -> list[Record]:
 
     text = page.read_text(encoding="utf-8")
     silent = page.with_name("silent.html")
-    silent.write_text(text[: text.rindex("<script>")], encoding="utf-8")
+    begin = text.index("<script>")
+    silent.write_text(text[:begin] + text[text.index("</script>", begin) :], encoding="utf-8")
     votes = [unit for line in (run / "results.jsonl").open("rb") if (unit := json.loads(line))["unit"] == "criterion"]
     titles, reasons = [unit["title"] for unit in votes], [unit["votes"][0]["reasoning"] for unit in votes]
     found: dict[str, list[float]] = defaultdict(list)
@@ -242,10 +243,10 @@ def browsed(run: Path, page: Path, repetitions: int) -> list[Record]:
         browser.close()
     ms = {name: statistics.median(times) for name, times in found.items()}
     return [
-        Record("first rows", ms["rows"], "ms", 3_000, "the same page without script", ms["silent"]),
+        Record("first rows", ms["rows"], "ms", 500, "the same page without script", ms["silent"]),
         Record("filter", ms["filter"], "ms", 100, "Array.filter over the titles", ms["titles"]),
-        Record("search", ms["search"], "ms", 5_000, "Array.filter over the reasons", ms["reasons"]),
-        Record("search again", ms["again"], "ms", 500, "Array.filter over the reasons", ms["reasons"]),
+        Record("search", ms["search"], "ms", 2_500, "Array.filter over the reasons", ms["reasons"]),
+        Record("search again", ms["again"], "ms", 100, "Array.filter over the reasons", ms["reasons"]),
     ]
 
 

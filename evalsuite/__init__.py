@@ -1,10 +1,12 @@
 """evalsuite: retrieval and legal-agent evaluation with numbers one can trust.
 
-from evalsuite import evaluate, lab_run
+from pathlib import Path
+from evalsuite import evaluate, lab_run, report
 runs = evaluate("corpora/clauses-mini", ["bm25", "dense"])
 print(runs[0].summary.measures["nDCG@10"])
 runs = lab_run("tasks", "extractive")
 print(runs[0].summary.all_pass)
+report(["reports"], Path("report.html"))
 """
 
 from __future__ import annotations
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
     from evalsuite.lab.regrade import grade as lab_grade
     from evalsuite.lab.regrade import regrade as lab_regrade
     from evalsuite.lab.task import Task, load_tasks
+    from evalsuite.reporting.agreement import review_report
+    from evalsuite.reporting.compare import compare
+    from evalsuite.reporting.leaderboard import leaderboard
+    from evalsuite.reporting.page import build as report
+    from evalsuite.reporting.review import import_reviews
     from evalsuite.retrieval.corpus import Corpus, Document, Qrels, Query
     from evalsuite.retrieval.evaluate import Outcome, evaluate
     from evalsuite.retrieval.formats import load_corpus
@@ -50,6 +57,11 @@ _HOME = {
     "lab_regrade": "lab.regrade:regrade",
     "lab_run": "lab.evaluate:run",
     "load_tasks": "lab.task",
+    "compare": "reporting.compare",
+    "import_reviews": "reporting.review",
+    "leaderboard": "reporting.leaderboard",
+    "report": "reporting.page:build",
+    "review_report": "reporting.agreement",
     "read_summary": "summary",
     "verify": "summary",
 }
@@ -67,17 +79,22 @@ __all__ = [
     "Retriever",
     "Run",
     "Task",
+    "compare",
     "evaluate",
+    "import_reviews",
     "in_order",
     "lab_grade",
     "lab_plan",
     "lab_regrade",
     "lab_run",
+    "leaderboard",
     "load_corpus",
     "load_tasks",
     "measure",
     "read_run",
     "read_summary",
+    "report",
+    "review_report",
     "verify",
 ]
 

