@@ -186,8 +186,8 @@ def _work(records: list[TrialResult], rates: Rates) -> dict[str, Any]:
             if record.documents_total
         ),
         "grounding": {
-            "claims": sum(record.grounding.get("claims", 0) for record in records),
-            "unsupported": sum(len(record.grounding.get("unsupported", [])) for record in records),
+            "claims": sum(record.grounding.get("claims") or 0 for record in records),
+            "unsupported": sum(len(record.grounding.get("unsupported") or []) for record in records),
         },
         "flags": _counted(flag.get("flag", "unnamed") for record in records for flag in record.flags),
     }

@@ -66,7 +66,7 @@ class QueryResult(Record):
     id: str
     mechanism: str | None = None
     group: str | None = None
-    measures: dict[str, FiniteFloat]
+    measures: dict[str, FiniteFloat] = Field(min_length=1)
     judged_at_10: float = Field(alias="judged@10", description="share of the first 10 documents that are judged")
     top: list[tuple[str, FiniteFloat, int | None]] = Field(
         default_factory=list, description="docid, score, grade or null"
@@ -175,6 +175,13 @@ class TrialResult(Record):
     flags: list[dict[str, str]] = Field(
         default_factory=list, description="hidden text, orders to the judge: what, where"
     )
+
+    @field_validator("grounding")
+    @classmethod
+    def _counted(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if type(value.get("claims") or 0) is not int or not isinstance(value.get("unsupported") or [], list):
+            raise ValueError("claims must be a whole number, and unsupported a list")
+        return value
 
     @property
     def key(self) -> tuple[str, ...]:

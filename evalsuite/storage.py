@@ -233,6 +233,8 @@ def read_manifest(path: Path) -> Manifest:
     source = path / "run.json"
     if not source.exists():
         raise RunError("is not a run folder: it has no run.json", where=str(path))
+    if not source.is_file():
+        raise RunError("must be a plain file", where=str(source))
     try:
         return Manifest.model_validate_json(source.read_bytes())
     except ValidationError as error:

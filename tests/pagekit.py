@@ -32,6 +32,8 @@ OURS = frozenset(
         "h1",
         "h2",
         "h3",
+        "h4",
+        "caption",
         "p",
         "ul",
         "li",

@@ -116,7 +116,7 @@ def test_the_report_is_written_about_the_runs_of_the_command(corpus, tmp_path):
     code, _, error = run("retrieval", "run", corpus, "-r", "bm25", "-o", tmp_path / "out", "--report", page)
     assert code == 0
     assert f"report: {page}" in error
-    assert "<h2>made" in page.read_text()
+    assert '<h2 id="group-1">made' in page.read_text()
 
 
 def test_a_retriever_of_an_installed_package_is_found_by_its_entry_point(corpus, tmp_path):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from conftest import write_beir
-from pagekit import AXE, Reader, chromium, lab_runs
+from pagekit import AXE, Reader, chromium, lab_runs, write_run
 
-from evalsuite import evaluate
+from evalsuite import compare, evaluate
 from evalsuite.cli import main
 from evalsuite.reporting.page import build
 from evalsuite.reporting.review import read_reviews
@@ -267,6 +267,27 @@ def test_the_chosen_rows_are_exported_as_csv_and_jsonl(reader, tmp_path):
     assert all({vote["verdict"] for vote in record["votes"]} == {"pass", "fail"} for record in records)
 
 
+def test_what_changed_since_another_run_is_what_compare_says(reader, runs):
+    found = compare(runs[2], runs[3])
+    wanted = {
+        "newly failed": found.newly_failed,
+        "newly passed": found.newly_passed,
+        "flipped in some trials": found.flipped,
+        "ungraded in one of them": found.errors,
+    }
+    assert any(wanted.values())
+    reader.go("#/verdicts?run=hasty")
+    reader.page.select_option("#against", "careful")
+    for words, changes in wanted.items():
+        chip = reader.page.get_by_role("button", name=f"{words} {len(changes)}")
+        chip.click()
+        assert shown(reader) == 2 * len(changes)
+        reader.page.get_by_role("button", name=f"{words} {len(changes)}").click()
+    reader.go("#/verdicts?run=hasty&against=careful&change=error")
+    ids = {row.split()[0] for row in rows(reader)}
+    assert ids == {change.criterion for change in found.errors}
+
+
 def test_the_map_leads_to_the_task_and_on_to_the_trial(reader):
     reader.go("#/lab")
     reader.page.get_by_role("link", name="corporate-ma/data-room").click()
@@ -294,6 +315,26 @@ def test_a_query_shows_its_ranking_its_words_and_what_was_missed(reader, runs):
     for document, _, _ in unit["top"]:
         assert document in text
     assert f"{unit['measures']['nDCG@10']:.3f}" in text
+
+
+def test_a_verifier_is_set_against_the_retriever_with_the_gap_and_its_interval(browser, runs, tmp_path):
+    retrieved = runs[0]
+    manifest = json.loads((retrieved / "run.json").read_text())
+    manifest |= {"run_id": "reader", "system": {"name": "reader", "role": "verifier"}, "files": {}, "identity": ""}
+    units = [json.loads(line) for line in (retrieved / "results.jsonl").read_text().splitlines()]
+    for unit in units:
+        unit["measures"] = dict.fromkeys(unit["measures"], 0.9)
+    verifier = write_run(tmp_path / "reader", manifest, units)
+    gap = compare(retrieved, verifier).differences["nDCG@10"]
+    reader = Reader(browser, build([retrieved, verifier], tmp_path / "page.html").path.as_uri())
+    reader.go("#/retrieval?measure=nDCG%4010")
+    text = reader.page.locator("#view").inner_text()
+    assert "V − R is above 0 for" in text
+    mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (gap.mean, gap.low, gap.high))
+    assert f"reader − bm25 = {mean} (95 % interval {low} to {high}" in text
+    assert "reader" not in reader.page.locator("#overview .bars").first.text_content()
+    reader.close()
+    assert reader.console == []
 
 
 def test_the_keyboard_alone_reaches_help_filter_and_verdicts(reader):

@@ -43,7 +43,7 @@ def test_runs_under_another_protocol_or_on_other_data_are_shown_apart(tmp_path):
     one = evaluate(corpus, ["bm25"], out=tmp_path / "out")
     two = evaluate(corpus, ["bm25"], measures=["nDCG@10"], out=tmp_path / "out")
     text = build([one[0].path, two[0].path], tmp_path / "page.html").path.read_text()
-    assert text.count("<h2>") == 2
+    assert text.count("<h2 id=") == 2
 
 
 def test_an_unfinished_run_is_shown_without_a_score(runs, tmp_path):

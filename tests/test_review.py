@@ -184,6 +184,17 @@ def test_two_folders_of_one_name_are_ambiguous_and_one_folder_given_twice_is_not
     assert only.added == 1
 
 
+def test_an_unfinished_run_whose_last_line_is_torn_is_reviewed(tmp_path):
+    folder = named(tmp_path / "big", *graded({"a": ["PFPFPFPFPFPF"]}))
+    entries = [review(folder, f"C-{number}", "pass") for number in range(1, 11)]
+    manifest = json.loads((folder / "run.json").read_text()) | {"status": "interrupted"}
+    (folder / "run.json").write_text(json.dumps(manifest))
+    with (folder / "results.jsonl").open("a") as stream:
+        stream.write('{"unit": "criterion", "task": "a", "tri')
+    [done] = taken(folder, *entries)
+    assert (done.added, len(read_reviews(folder))) == (10, 10)
+
+
 def test_verdicts_of_a_retrieval_run_are_not_reviewed(one, tmp_path):
     [made] = evaluate(write_corpus(tmp_path / "made", 10, 3), ["bm25"], out=tmp_path / "runs")
     entry = review(one, "C-2", "pass") | {"run": made.manifest.run_id or made.path.name}

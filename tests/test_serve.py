@@ -19,8 +19,10 @@ import pytest
 from test_lab_numbers import graded
 from test_review import exported, named, review
 
+from evalsuite.errors import RunError
 from evalsuite.reporting.review import read_reviews
 from evalsuite.reporting.script import policy
+from evalsuite.reporting.serve import PageServer
 from evalsuite.storage import trial_folder
 from evalsuite.summary import verify
 
@@ -111,6 +113,11 @@ def fresh(tmp_path):
     server = Served(run)
     yield server, run
     server.end(signal.SIGKILL)
+
+
+def test_a_folder_that_is_not_there_is_not_served(tmp_path):
+    with pytest.raises(RunError, match="no such run folder"):
+        PageServer([tmp_path / "nowhere"])
 
 
 def test_the_address_has_a_token_and_the_page_comes_with_its_policy(served, folder):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from evalsuite.cli.common import BAD_INPUT, ERRORS, FAILED, INTERRUPTED, OK, Debug, Json, fail, print_json
+from evalsuite.cli.common import BAD_INPUT, ERRORS, FAILED, INTERRUPTED, OK, Debug, Json, fail, print_json, visible
 from evalsuite.cli.compare import compare
 from evalsuite.cli.lab import lab
 from evalsuite.cli.leaderboard import leaderboard
@@ -65,7 +65,8 @@ def verify(
         print_json(report)
     else:
         for mismatch in report["mismatches"]:
-            typer.echo(f"{mismatch['what']}: stored {mismatch['stored']}, derived {mismatch['derived']}")
+            told = f"{mismatch['what']}: stored {mismatch['stored']}, derived {mismatch['derived']}"
+            typer.echo(visible(told))
         typer.echo(f"{run_folder}: {'ok' if report['ok'] else 'MISMATCH'}, {report['checked']} values checked")
     return OK if report["ok"] else ERRORS
 

@@ -31,6 +31,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=plain, allow_nan=False) + "\n")
 
 
+def visible(text: str) -> str:
+    """Text from a file, with control characters and orders of writing direction as escapes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def print_ending(aside: Console, name: str, error: str | None, reused: bool) -> None:
     """What went wrong in a run, and that it is shown again instead of repeated."""
     if error:
@@ -80,5 +85,5 @@ def fail(error: BaseException, kind: str, where: str, code: int) -> int:
     if "--json" in sys.argv:
         print_json({"error": {"kind": kind, "message": message, "where": where}})
     else:
-        typer.echo(f"error: {where}: {message}" if where else f"error: {message}", err=True)
+        typer.echo(visible(f"error: {where}: {message}" if where else f"error: {message}"), err=True)
     return code

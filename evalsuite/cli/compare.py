@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalsuite.cli.common import BAD_INPUT, ERRORS, OK, Debug, Json, print_json
+from evalsuite.cli.common import BAD_INPUT, ERRORS, OK, Debug, Json, print_json, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,11 +83,6 @@ def _refused(comparison: Comparison, sections: Sequence[Section], anyway: bool, 
 
 def _headline(summary: Any) -> bool:
     return summary.kind == "retrieval" or summary.all_pass.rate is not None
-
-
-def visible(text: str) -> str:
-    """Text from a file, with control characters and orders of writing direction as escapes."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _screen() -> Any:

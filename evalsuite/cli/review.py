@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalsuite.cli.common import ERRORS, OK, Debug, Json, print_json
+from evalsuite.cli.common import ERRORS, OK, Debug, Json, print_json, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,9 +48,9 @@ def take(
         print_json({"runs": [{"run": str(t.run), "added": t.added, "already_there": t.already_there} for t in taken]})
         return OK
     for one in taken:
-        typer.echo(_visible(f"{one.run}: {one.added} added, {one.already_there} already there"))
+        typer.echo(visible(f"{one.run}: {one.added} added, {one.already_there} already there"))
     if not taken:
-        typer.echo(_visible(f"{file}: no reviews"))
+        typer.echo(visible(f"{file}: no reviews"))
     return OK
 
 
@@ -60,14 +60,10 @@ def show(runs: Runs, as_json: Json = False, debug: Debug = False) -> int:
 
     Exit 3 while a run has no all-pass with its reviews: something is ungraded, disputed or undecided.
     """
-    from evalsuite.errors import UsageError
     from evalsuite.reporting.agreement import report_of
-    from evalsuite.reporting.sections import read_sections
+    from evalsuite.reporting.sections import lab_sections
 
-    sections = [section for section in read_sections(runs) if section.manifest.kind == "lab"]
-    if not sections:
-        raise UsageError("there is no lab run among these; only verdicts of lab runs are reviewed")
-    reports = [report_of(section) for section in sections]
+    reports = [report_of(section) for section in lab_sections(runs)]
     if as_json:
         print_json(reports)
     else:
@@ -92,7 +88,7 @@ def export(
     if as_json:
         print_json({"labels": labels, "left_out": left_out, "output": str(output)})
     else:
-        typer.echo(_visible(f"{labels} labels -> {output}"))
+        typer.echo(visible(f"{labels} labels -> {output}"))
     for why, number in left_out.items():
         typer.echo(f"left out: {number} {why}", err=True)
     return OK
@@ -148,18 +144,18 @@ def _print(report: dict[str, Any]) -> None:
     if paired:
         screen.print(_table("between reviewers", columns[:5], paired))
     for line in _lines(report):
-        screen.print(_visible(line), highlight=False)
+        screen.print(visible(line), highlight=False)
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=Text(_visible(title)), title_justify="left")
+    table = Table(title=Text(visible(title)), title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="right" if number else "left")
     for row in rows:
-        table.add_row(*(Text(_visible(_cell(value))) for value in row))
+        table.add_row(*(Text(visible(_cell(value))) for value in row))
     return table
 
 
@@ -195,8 +191,3 @@ def _lines(report: dict[str, Any]) -> list[str]:
             "nothing about the rest where verdicts were picked because they failed or looked doubtful."
         )
     return lines
-
-
-def _visible(text: str) -> str:
-    """Text from files with what would steer a terminal written out."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

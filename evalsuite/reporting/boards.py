@@ -94,7 +94,7 @@ def bars(board: Board, group: Standings) -> Markup:
     placed = [Bar(p.label, p.value.mean, p.value.low, p.value.high, p.letters) for p in board.places]
     without = [Bar(label, None, words=f"! {why}") for label, _, why in group.without]
     low, high = min(board.low for board in group.boards), max(board.high for board in group.boards)
-    unit = f"{board.measure}, {board.title}: mean and 95 % interval"
+    unit = f"{board.measure}, {board.title}; 95 % interval"
     return interval_bars(placed + without, low=low, high=high, unit=unit)
 
 

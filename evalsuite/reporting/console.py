@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from evalsuite.records import Interval, LabSummary, Manifest, Summary, TaskNumbers, TrialNumbers
+from evalsuite.reporting.charts import visible
+from evalsuite.reporting.chunks import as_json as strict_json
 from evalsuite.reporting.words import VERDICTS, cost, count, rate, tokens, withheld
 
 SHOWN = ("nDCG@10", "R@100", "AP", "Judged@10")
@@ -20,6 +23,11 @@ Row = tuple[Path, Manifest, Summary | LabSummary | None]
 
 def as_json(path: Path, manifest: Manifest, summary: Summary | LabSummary | None) -> dict[str, Any]:
     """One run as formats.md 7 has it; a run without results has its "error" and no numbers."""
+    plain: dict[str, Any] = json.loads(strict_json(_entry(path, manifest, summary)))
+    return plain
+
+
+def _entry(path: Path, manifest: Manifest, summary: Summary | LabSummary | None) -> dict[str, Any]:
     is_lab = manifest.kind == "lab"
     name = manifest.suite.name
     entry: dict[str, Any] = {
@@ -45,9 +53,7 @@ def as_json(path: Path, manifest: Manifest, summary: Summary | LabSummary | None
         "usage": manifest.usage,
     }
     if summary is not None:
-        entry |= summary.model_dump(
-            mode="json", include={"n_queries", "measures", "macro", "by_mechanism", "missing_queries"}
-        )
+        entry |= summary.model_dump(include={"n_queries", "measures", "macro", "by_mechanism", "missing_queries"})
     return entry
 
 
@@ -61,8 +67,8 @@ def _lab_json(manifest: Manifest, summary: LabSummary | None) -> dict[str, Any]:
             "problems": [],
             "usage": manifest.usage,
         }
-    entry = summary.model_dump(mode="json", exclude={"kind", "system", "suite", "protocol", "criterion_rate"})
-    entry["criteria"]["rate"] = summary.criterion_rate.model_dump(mode="json")
+    entry = summary.model_dump(exclude={"kind", "system", "suite", "protocol", "criterion_rate"})
+    entry["criteria"]["rate"] = summary.criterion_rate.model_dump()
     return entry
 
 
@@ -89,21 +95,21 @@ def _scores(title: str, rows: list[Row]) -> Table:
     available = next((list(summary.measures) for _, _, summary in rows if isinstance(summary, Summary)), [])
     names = available if len(available) <= MANY else [n for n in available if n in SHOWN] or available[:MANY]
     table = Table(
-        title=title, title_justify="left", caption="mean [95 % interval] over queries", caption_justify="left"
+        title=_text(title), title_justify="left", caption="mean [95 % interval] over queries", caption_justify="left"
     )
     table.add_column("system", overflow="fold")
     for name in ("queries", *names):
-        table.add_column(name, justify="right", no_wrap=name == "queries")
+        table.add_column(_text(name), justify="right", no_wrap=name == "queries")
     for _, manifest, summary in rows:
-        system = Text(str(manifest.system.get("name")))
+        system = _text(str(manifest.system.get("name")))
         if not isinstance(summary, Summary):
-            table.add_row(system, "", Text(f"failed: {manifest.error}", style="red"))
+            table.add_row(system, "", _text(f"failed: {manifest.error}", "red"))
             continue
         table.add_row(system, str(summary.n_queries), *(interval(summary.measures[n]) for n in names))
         if len(summary.by_mechanism) > 1:
             for mechanism, values in summary.by_mechanism.items():
                 cells = [interval(values[n]) for n in names]
-                table.add_row(Text(f"  {mechanism}", style="dim"), str(values[names[0]].n), *cells)
+                table.add_row(_text(f"  {mechanism}", "dim"), str(values[names[0]].n), *cells)
     return table
 
 
@@ -114,13 +120,13 @@ def _costs(rows: list[Row]) -> Table:
         table.add_column(name, justify="right", overflow="fold")
     for _, manifest, summary in rows:
         if summary is not None:
-            table.add_row(Text(str(manifest.system.get("name"))), *_cost(manifest))
+            table.add_row(_text(str(manifest.system.get("name"))), *_cost(manifest))
     return table
 
 
 def _lab_scores(title: str, rows: list[Row]) -> Table:
     table = Table(
-        title=Text(title),
+        title=_text(title),
         title_justify="left",
         caption="all-pass: mean [95 % interval] over tasks of the share of trials that pass every criterion",
         caption_justify="left",
@@ -129,9 +135,9 @@ def _lab_scores(title: str, rows: list[Row]) -> Table:
     for name in ("tasks", "trials", "all-pass", "criteria", "stopped", "tokens in / out", "cost"):
         table.add_column(name, justify="right", overflow="fold")
     for _, manifest, summary in rows:
-        system = Text(str(manifest.system.get("name")))
+        system = _text(str(manifest.system.get("name")))
         if not isinstance(summary, LabSummary):
-            table.add_row(system, "", "", Text(f"{manifest.status}: {manifest.error or 'no result'}", style="red"))
+            table.add_row(system, "", "", _text(f"{manifest.status}: {manifest.error or 'no result'}", "red"))
             continue
         counts = summary.criteria
         table.add_row(
@@ -150,7 +156,7 @@ def _lab_scores(title: str, rows: list[Row]) -> Table:
 
 
 def _lab_tasks(summary: LabSummary) -> Table:
-    table = Table(title=Text(summary.system), title_justify="left")
+    table = Table(title=_text(summary.system), title_justify="left")
     table.add_column("task", overflow="fold")
     table.add_column("trials passed", justify="right")
     table.add_column("criteria passed", justify="right")
@@ -163,7 +169,7 @@ def _lab_tasks(summary: LabSummary) -> Table:
         n_trials = len(trials) + task.missing_trials
         problems = [f"{VERDICTS['error'][0]} trial {trial.trial}: {trial.problem}" for trial in trials if trial.problem]
         table.add_row(
-            Text(task.task),
+            _text(task.task),
             f"{sum(trial.all_pass is True for trial in trials)}/{n_trials}",
             f"{sum(trial.n_passed for trial in trials)}/{task.n_criteria * n_trials}",
             _not_passed(task, n_trials, problems),
@@ -180,8 +186,12 @@ def _not_passed(task: TaskNumbers, n_trials: int, problems: list[str]) -> Text:
         times = f" ({entry['errors'] or entry['failed']} of {n_trials} trials)" if n_trials > 1 else ""
         shown.append(f"{word} {entry['id']} {entry['title']}{times}")
     more = [f"and {len(task.failing) - FAILING} more"] if len(task.failing) > FAILING else []
-    text = Text("\n".join(problems), style="red")
-    return Text("\n").join([part for part in (text, *map(Text, shown + more)) if part])
+    return Text("\n").join([*(_text(problem, "red") for problem in problems), *map(_text, shown + more)])
+
+
+def _text(text: str, style: str = "") -> Text:
+    """Text from a file, which must not steer the terminal."""
+    return Text(visible(text), style=style)
 
 
 def interval(value: Interval) -> str:
@@ -193,18 +203,19 @@ def interval(value: Interval) -> str:
 
 def _cost(manifest: Manifest) -> list[str]:
     usage = manifest.usage
-    seconds = usage.get("seconds", {})
+    seconds = usage.get("seconds")
+    parts = seconds if isinstance(seconds, dict) else {}
     indexed = " (c)" if usage.get("index_cached") else ""
     searched = " (c)" if usage.get("query_vectors_cached") else ""
-    rate = usage.get("queries_per_second")
     return [
-        f"{seconds.get('index', 0):.2f}{indexed}",
-        f"{seconds.get('search', 0):.2f}{searched}",
-        "-" if rate is None else f"{rate:,.0f}{searched}",
-        _megabytes(usage.get("index_bytes")),
-        _megabytes(usage.get("peak_memory_bytes")),
+        _figure(parts.get("index"), "{:.2f}", indexed),
+        _figure(parts.get("search"), "{:.2f}", searched),
+        _figure(usage.get("queries_per_second"), "{:,.0f}", searched),
+        _figure(usage.get("index_bytes"), "{:,.1f}", unit=1e6),
+        _figure(usage.get("peak_memory_bytes"), "{:,.1f}", unit=1e6),
     ]
 
 
-def _megabytes(size: int | None) -> str:
-    return "-" if size is None else f"{size / 1e6:,.1f}"
+def _figure(value: Any, form: str, more: str = "", unit: float = 1) -> str:
+    usable = isinstance(value, int | float) and 0 <= value <= 1e15
+    return form.format(value / unit) + more if usable else "-"

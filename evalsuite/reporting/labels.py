@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from evalsuite.errors import InputError, RunError
+from evalsuite.errors import InputError
 from evalsuite.records import CriterionResult
 from evalsuite.reporting.artifacts import open_inside
 from evalsuite.reporting.review import Settled, settled
-from evalsuite.reporting.sections import read_sections
+from evalsuite.reporting.sections import lab_sections
 from evalsuite.storage import atomic_file, trial_folder
 
 
@@ -26,9 +26,7 @@ def export_labels(runs: Iterable[Path], output: Path) -> tuple[int, dict[str, in
     """
     left_out: Counter[str] = Counter()
     labels = []
-    for section in read_sections(runs):
-        if section.manifest.kind != "lab":
-            raise RunError("is a retrieval run; only verdicts of lab runs are reviewed", where=str(section.folder))
+    for section in lab_sections(runs):
         found = settled(section.units, section.reviews)
         for unit in section.units:
             if isinstance(unit, CriterionResult) and (people := found.get(unit.key)):

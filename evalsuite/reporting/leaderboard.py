@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,11 +174,13 @@ def tables(found: Leaderboard) -> list[Table]:
     from rich.text import Text
 
     made = []
+    named = Counter(map(title, found.groups))
     for group in found.groups:
+        protocol = f" · protocol {group.some.manifest.protocol.get('id')}" if named[title(group)] > 1 else ""
         time = PLOTS[group.some.manifest.kind][0]
         for board in group.boards:
             table = Table(
-                title=Text(f"{title(group)} · {board.title}"),
+                title=Text(visible(f"{title(group)}{protocol} · {board.title}")),
                 caption=Text("\n".join([*board.words, *group.notes])),
                 title_justify="left",
                 caption_justify="left",

@@ -10,13 +10,13 @@ from evalsuite.reporting import words
 from evalsuite.reporting.review import settled
 from evalsuite.reporting.sections import Section
 from evalsuite.reporting.standings import Standings, problem
-from evalsuite.reporting.verdictdata import ungated_marks
+from evalsuite.reporting.verdictdata import doubtful
 
 
 def outcome(group: Standings) -> list[str]:
     """What came out, a sentence a board; for LAB all-pass, then the criteria."""
     if not group.boards:
-        return ["No run has a result."]
+        return ["No run has a headline number."]
     several = len(group.boards) > 1 and group.some.manifest.kind == "retrieval"
     return [f"{board.title}: {board.words[0]}" if several else board.words[0] for board in group.boards]
 
@@ -40,24 +40,18 @@ def _bounds(section: Section) -> str:
 
 def attention(sections: Sequence[Section]) -> list[tuple[str, str]]:
     """The verdicts that ask for a reviewer: (how many and which, the link to them), worst first; [] without verdicts."""
-    own = [
-        (run, unit)
-        for run, section in enumerate(sections)
-        for unit in section.units
-        if isinstance(unit, CriterionResult)
-    ]
-    if not own:
+    if not any(isinstance(unit, CriterionResult) for section in sections for unit in section.units):
         return []
-    found = ungated_marks(own)
+    found = doubtful(sections)
     reviewed = sum(len(settled(section.units, section.reviews)) for section in sections if section.reviews)
     told = [
-        (words.count(found["error"], "error"), "verdict=error"),
-        (f"{words.count(found['unsupported'], 'unsupported quote')}", "marks=unsupported"),
-        (f"{found['disputed']:,} where judges disagree", "marks=disputed"),
-        (f"{found['flipped']:,} that flip between trials", "marks=flipped"),
-        (f"{reviewed:,} reviewed", "review=some"),
+        (found["error"], words.count(found["error"], "error"), "verdict=error"),
+        (found["unsupported"], words.count(found["unsupported"], "unsupported quote"), "marks=unsupported"),
+        (found["disputed"], f"{found['disputed']:,} where judges disagree", "marks=disputed"),
+        (found["flipped"], f"{found['flipped']:,} that flip between trials", "marks=flipped"),
     ]
-    return [(said, f"#/verdicts?{where}") for said, where in told if said[0] != "0" or where == "review=some"]
+    done = (f"{reviewed:,} reviewed", "review=some") if reviewed else ("none reviewed yet", "review=none")
+    return [(said, f"#/verdicts?{where}") for said, where in [*(t[1:] for t in told if t[0]), done]]
 
 
 def spent(sections: Sequence[Section]) -> str:
@@ -74,8 +68,12 @@ def spent(sections: Sequence[Section]) -> str:
             costs.append(usage.get("cost", "unknown"))
             taken = usage.get("seconds", 0)
             parts = list(taken.values()) if isinstance(taken, dict) else [taken]
-        seconds += sum(part for part in parts if isinstance(part, int | float))
-    known = [cost for cost in costs if isinstance(cost, int | float)]
+        seconds += sum(part for part in parts if _is_amount(part))
+    known = [cost for cost in costs if _is_amount(cost)]
     unknown = len(costs) - len(known)
-    more = f", and an unknown amount for {words.count(unknown, 'run')}" if unknown else ""
-    return f"Cost {words.cost(sum(known))}{more}; {words.duration(seconds)} of work recorded."
+    more = f", and an unknown amount for {words.count(unknown, 'run')}" if known and unknown else ""
+    return f"Cost {words.cost(sum(known) if known else 'unknown')}{more}; {words.duration(seconds)} of work recorded."
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1e15

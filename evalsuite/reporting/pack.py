@@ -11,6 +11,7 @@ from typing import Any
 from evalsuite.records import LabSummary
 from evalsuite.reporting import querydata, trialdata, verdictdata
 from evalsuite.reporting.chunks import WRAPPER, Chunk, as_json, chunks_of, deflated, in_base64
+from evalsuite.reporting.review import in_force
 from evalsuite.reporting.sections import Section, collector_paused
 from evalsuite.reporting.trialdata import Files, Trial
 from evalsuite.storage import now
@@ -52,6 +53,7 @@ def _packed(
     for number, runs in enumerate(groups):
         for run in runs:
             group_of[run] = number
+    names = _names(sections)
     tasks = verdictdata.Numbers()
     rows = verdictdata.rows_of(sections)
     trials = list(trialdata.trials_of(sections))
@@ -60,14 +62,19 @@ def _packed(
         "created": now(),
         "evalsuite": importlib.metadata.version("evalsuite"),
         "served": served,
-        "runs": [_run(section, group_of[run]) for run, section in enumerate(sections)],
+        "runs": [_run(section, group_of[run]) | {"run": names[run]} for run, section in enumerate(sections)],
         "groups": [_group(sections, runs) for runs in groups],
         **tests,
         **querydata.query_index(sections, group_of),
         **verdictdata.verdict_index(sections, rows, group_of, tasks),
         "trials": [trial.entry(tasks) for trial in trials],
         "tasks": [{"id": task, "area": task.partition("/")[0] if "/" in task else ""} for task in tasks],
-        "reviews": [review.model_dump() for section in sections for review in section.reviews],
+        "reviews": [
+            review.model_dump() | {"run": names[run]}
+            for run, section in enumerate(sections)
+            for found in in_force(section.units, section.reviews).values()
+            for review in found
+        ],
         "rows": {"queries": querydata.ROWS, "verdicts": verdictdata.ROWS},
     }
     index = Chunk(as_json(head)[:-1])
@@ -167,6 +174,12 @@ def _add(chunk: Chunk, found: Files, packed: bytes | None, budget: _Budget) -> N
     budget.left -= chunk.cost - before
 
 
+def _names(sections: Sequence[Section]) -> list[str]:
+    """What the page's links call each run: its id, numbered where several have the same."""
+    ids = [section.run_id for section in sections]
+    return [name if ids.count(name) == 1 else f"{name} ({run + 1} of {len(ids)})" for run, name in enumerate(ids)]
+
+
 def _run(section: Section, group: int) -> dict[str, Any]:
     manifest, summary = section.manifest, section.summary
     headline: dict[str, Any] | None = None
@@ -178,7 +191,7 @@ def _run(section: Section, group: int) -> dict[str, Any]:
     role, view = manifest.system.get("role"), manifest.protocol.get("view")
     return {
         "folder": section.folder.absolute().name,
-        "run": section.run_id,
+        "id": section.run_id,
         "kind": manifest.kind,
         "system": str(manifest.system.get("name", section.run_id)),
         "role": None if role is None else str(role),

@@ -11,15 +11,15 @@ from typing import IO, Any
 from markupsafe import Markup
 
 from evalsuite.errors import UsageError
-from evalsuite.records import LabSummary, Summary
-from evalsuite.reporting import words
+from evalsuite.records import Summary
 from evalsuite.reporting.compare import pairs
+from evalsuite.reporting.opening import attention, failures, outcome, spent
 from evalsuite.reporting.pack import pack
 from evalsuite.reporting.paired import twin_differences
 from evalsuite.reporting.rendering import environment
 from evalsuite.reporting.script import policy, script, style
 from evalsuite.reporting.sections import Section, read_sections
-from evalsuite.reporting.standings import Standings, grouped, problem, standings
+from evalsuite.reporting.standings import grouped, standings
 from evalsuite.storage import atomic_file, now
 
 LIMIT = 25_000_000
@@ -45,7 +45,7 @@ def build(paths: Iterable[Path], output: Path, *, limit: int = LIMIT) -> Page:
     sections = read_sections(paths)
     with atomic_file(output) as stream:
         write(sections, stream, limit=limit)
-    return Page(output, len(sections), sum(section.failed for section in sections))
+    return Page(output, len(sections), len(failures(sections)))
 
 
 def write(sections: Sequence[Section], stream: IO[bytes], *, limit: int = LIMIT, served: bool = False) -> None:
@@ -109,37 +109,11 @@ def _overview(sections: Sequence[Section], served: bool) -> str:
             created=now(),
             version=importlib.metadata.version("evalsuite"),
             sections=sections,
-            failed=[(section, why) for section in sections if (why := problem(section))],
+            failed=failures(sections),
             groups=groups,
-            headlines=[sentence for group in groups for sentence in _headlines(group)],
-            spent=_spent(sections),
+            outcome=outcome,
+            attention=attention(sections),
+            spent=spent(sections),
             unfolded=False,
         )
     )
-
-
-def _headlines(group: Standings) -> list[str]:
-    """What came out, a sentence a board; for LAB only of all-pass."""
-    name = group.some.manifest.suite.name
-    boards = group.boards[:1] if group.some.manifest.kind == "lab" else group.boards
-    return [f"{name}, {board.title}: {board.words[0]}" for board in boards]
-
-
-def _spent(sections: Sequence[Section]) -> str:
-    """Cost and time over all runs, in words; what is unknown is said to be."""
-    costs: list[Any] = []
-    seconds = 0.0
-    for section in sections:
-        usage = section.summary.usage if isinstance(section.summary, LabSummary) else section.manifest.usage
-        costs.append(usage.get("cost", "unknown"))
-        parts = usage.get("seconds", 0)
-        spent = parts.values() if isinstance(parts, dict) else [parts]
-        seconds += sum(part for part in spent if _is_amount(part))
-    known = [cost for cost in costs if _is_amount(cost)]
-    unknown = len(costs) - len(known)
-    more = f", and an unknown amount for {words.count(unknown, 'run')}" if unknown else ""
-    return f"Cost {words.cost(sum(known))}{more}; {seconds:,.1f} seconds of work recorded."
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1e15

@@ -60,7 +60,10 @@ def unit_sha256(result: CriterionResult) -> str:
 
 def as_record(result: CriterionResult) -> dict[str, Any]:
     """A verdict as it stands in its line, keys that the line does not have left out: new ones change no hash."""
-    return result.model_dump(by_alias=True, exclude_unset=True)
+    try:
+        return result.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    except UnicodeEncodeError:  # half a character in a key
+        return result.model_dump(by_alias=True, exclude_unset=True)
 
 
 def record_hash(record: dict[str, Any]) -> str:
@@ -219,7 +222,8 @@ def _results(folder: Path, wanted: dict[Key, Review]) -> dict[Key, CriterionResu
                     found[unit.key] = unit
             if wanted.keys() <= found.keys():
                 return found
-    return {unit.key: unit for unit in read_units(folder) if isinstance(unit, CriterionResult)}
+    units = read_units(folder, torn=read_manifest(folder).status != "complete")
+    return {unit.key: unit for unit in units if isinstance(unit, CriterionResult)}
 
 
 def _in_json(text: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from evalsuite.errors import RunError
+from evalsuite.errors import RunError, UsageError
 from evalsuite.records import LabSummary, Manifest, Review, Summary, Unit
 from evalsuite.storage import read_manifest, read_units
 from evalsuite.summary import summarise
@@ -44,6 +44,14 @@ def read_sections(paths: Iterable[Path]) -> list[Section]:
         return [read_section(folder) for folder in folders.values()]
 
 
+def lab_sections(paths: Iterable[Path]) -> list[Section]:
+    """The lab runs among them: only their verdicts are reviewed. Raises UsageError if there is none."""
+    found = [section for section in read_sections(paths) if section.manifest.kind == "lab"]
+    if not found:
+        raise UsageError("there is no lab run among these; only verdicts of lab runs are reviewed")
+    return found
+
+
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
     """No search for cycles meanwhile: among the millions of records of a large run it takes most of the time."""
@@ -58,7 +66,9 @@ def collector_paused() -> Iterator[None]:
 
 def run_folders(path: Path) -> list[Path]:
     """`path` itself if it is a run folder, else the run folders in it. Raises RunError if it holds none."""
-    if (path / "run.json").exists() or not path.is_dir():
+    if not path.is_dir():
+        raise RunError("no such run folder", where=str(path))
+    if (path / "run.json").exists():
         return [path]
     inside = sorted(child for child in path.iterdir() if (child / "run.json").exists())
     if not inside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -108,6 +109,24 @@ def verdict_index(
         "causes": CAUSES,
         "criteria": criteria,
     }
+
+
+def doubtful(sections: Sequence[Section]) -> Counter[str]:
+    """How many verdicts are an "error", rest on an "unsupported" quote, are "disputed" by judges, have "flipped" between trials."""
+    found: Counter[str] = Counter()
+    over_trials: Counter[Any] = Counter()
+    seen: list[tuple[Any, Verdict]] = []
+    for run, section in enumerate(sections):
+        for unit in section.units:
+            if isinstance(unit, CriterionResult):
+                bits, key = _bits(unit), (run, unit.task, unit.id)
+                found["error"] += unit.verdict == "error"
+                found["unsupported"] += bool(bits & UNSUPPORTED)
+                found["disputed"] += bool(bits & JUDGES_DISAGREE)
+                over_trials[key] += 1
+                seen.append((key, unit.verdict))
+    found["flipped"] = sum(over_trials[key] for key in _differing(seen))
+    return found
 
 
 def _differing(verdicts: Iterable[tuple[Any, Verdict]]) -> set[Any]:

@@ -23,10 +23,14 @@ def withheld(summary: LabSummary) -> str:
     broken = sum(trial.stop_reason == "error" for trial in summary.trials)
     missing = sum(task.missing_trials for task in summary.tasks)
     errors = summary.criteria["errors"]
+    partial = sum(
+        trial.all_pass is None and not trial.n_errors and trial.stop_reason != "error" for trial in summary.trials
+    )
     parts = [
         count(errors, "error") if errors else "",
         f"{count(broken, 'trial')} whose agent broke" if broken else "",
         f"{count(missing, 'trial')} never worked" if missing else "",
+        f"{count(partial, 'trial')} not graded in full" if partial else "",
     ]
     return ", ".join(filter(None, parts)) or f"{count(len(summary.problems), 'trial')} not graded in full"
 
@@ -50,3 +54,11 @@ def cost(dollars: float | str) -> str:
     if isinstance(dollars, str):
         return dollars
     return f"${dollars:,.2f}" if dollars >= 0.01 or dollars == 0 else f"${dollars:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """ "1.5 s", "12 min", "6 h 52 min"."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60:,} h {minutes % 60} min"

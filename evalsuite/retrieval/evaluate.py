@@ -145,6 +145,8 @@ class _Evaluation:
             return Outcome(self.path, writer.close("failed", error=_told(error, "index")), None)
         seconds = {"index": time.perf_counter() - started}
         writer = RunWriter(self.path, self.manifest)
+        for scratch in self.path.glob("artifacts/.*.tmp"):  # of a process that was killed; it would be hashed
+            scratch.unlink()
         resumed = len(writer.done)
         try:
             seconds["search"] = self._search_all(writer)

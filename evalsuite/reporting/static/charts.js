@@ -24,7 +24,7 @@ export function strip({ title, rows, width, words }) {
   const band = crowded ? 70 : 44;
   const height = rows.length * (band + 30) + 24;
   /** @param {number} value */
-  const x = (value) => MARGIN + (Math.max(0, value) / top) * (width - 2 * MARGIN);
+  const x = (value) => MARGIN + Math.min(1, Math.max(0, value) / top) * (width - 2 * MARGIN);
   /** @type {Element[]} */
   const drawing = [];
   /** @type {Dot[]} */

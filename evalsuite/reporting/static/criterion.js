@@ -3,13 +3,17 @@
 import { trialDetail, verdictDetail } from "./data.js";
 import { deliverables } from "./deliverable.js";
 import { h, put } from "./dom.js";
+import { nameOf } from "./queries.js";
 import { record, reviewer, reviewsOf } from "./reviews.js";
 import { link, place } from "./state.js";
 import { address, criterionOf, joined, verdictOf } from "./verdicts.js";
-import { cost, duration, mark, MARKS } from "./words.js";
+import { cost, count, duration, mark, MARKS } from "./words.js";
 
 /** @typedef {import("./data.js").Index} Index */
 /** @typedef {import("./data.js").Vote} Vote */
+/** What became of the last review, in words: the verdict is drawn anew after it. */
+let outcome = { of: "", text: "" };
+
 /** @typedef {{previous: string|null, next: string|null, at: number, n: number}} Neighbours */
 
 /**
@@ -21,7 +25,8 @@ import { cost, duration, mark, MARKS } from "./words.js";
  */
 export async function showCriterion(index, element, row, around, changed) {
   const where = address(index, row);
-  if (element.dataset.at !== where) put(element, h("p", { class: "dim" }, "…"));
+  const other = element.dataset.at !== where;
+  if (other) put(element, h("p", { class: "dim" }, "…"));
   element.dataset.at = where;
   const columns = index.verdicts;
   const criterion = criterionOf(index, row);
@@ -46,7 +51,7 @@ export async function showCriterion(index, element, row, around, changed) {
       " · ",
       h("a", { href: link("task", { task: task.id }) }, task.id),
       " · ",
-      run.system,
+      nameOf(index, columns.run[row]),
       " · ",
       h("a", { href: trialLink }, `trial ${columns.trial[row]}, with its transcript`),
     ),
@@ -56,7 +61,7 @@ export async function showCriterion(index, element, row, around, changed) {
     h("div", { class: "evidence" }, h("section", { class: "votes", "aria-label": "votes" }, h("h3", {}, "Votes"), detail.votes.map((vote, i) => oneVote(vote, i, work.missing)), detail.votes.length ? null : h("p", {}, "The run folder holds no votes for this verdict.")), work.element),
     h("details", { class: "raw" }, h("summary", {}, "the record as it is stored"), h("pre", {}, JSON.stringify({ task: task.id, trial: columns.trial[row], criterion, ...detail }, null, 1))),
   );
-  if (matchMedia("(max-width: 60rem)").matches) element.scrollIntoView();
+  if (other) element.scrollIntoView();
 }
 
 /** @param {Neighbours} around */
@@ -113,15 +118,29 @@ function history(index, row) {
   }
   const all = [...byRun.values()].flat();
   if (all.length < 2) return null;
+  const group = index.runs[columns.run[row]].group;
+  const apart = [...byRun.keys()].filter((run) => index.runs[run].group !== group);
+  const several = all.length > byRun.size;
+  const lines = [...byRun].sort(([one], [two]) => Number(apart.includes(one)) - Number(apart.includes(two)));
+  const said = (/** @type {number} */ other) => [several ? h("span", { class: "dim" }, `${columns.trial[other]} `) : null, mark(verdictOf(index, other))];
   return h(
     "details",
     { open: all.length <= 24 },
-    h("summary", {}, `the same criterion in ${byRun.size} runs, ${all.length} trials`),
+    h("summary", {}, `the same criterion in ${count(byRun.size, "run")}, ${count(all.length, "trial")}`),
     h(
-      "ul",
+      "table",
       { class: "history" },
-      [...byRun].map(([run, rows]) =>
-        h("li", {}, `${index.runs[run].system}: `, rows.map((other) => [other === row ? h("strong", { class: "here" }, mark(verdictOf(index, other))) : h("a", { href: link("verdicts", { ...place().values, at: address(index, other) }) }, mark(verdictOf(index, other))), " "])),
+      h(
+        "tbody",
+        {},
+        lines.map(([run, rows]) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, nameOf(index, run), apart.includes(run) ? h("span", { class: "dim" }, ` ${index.runs[run].suite.version}, apart: another rubric or protocol`) : null),
+            h("td", {}, rows.map((other) => [other === row ? h("strong", { class: "here", "aria-current": "true" }, said(other)) : h("a", { href: link("verdicts", { ...place().values, at: address(index, other) }) }, said(other)), " "])),
+          ),
+        ),
       ),
     ),
   );
@@ -139,10 +158,11 @@ function reviewing(index, row, sha, changed) {
   const machine = verdictOf(index, row);
   const task = index.tasks[criterion.task].id;
   const trial = index.verdicts.trial[row];
-  const given = reviewsOf(joined(run.run, task, trial, criterion.id));
+  const where = joined(run.run, task, trial, criterion.id);
+  const given = reviewsOf(where);
   const reason = /** @type {HTMLTextAreaElement} */ (h("textarea", { id: "reason", rows: "2", "aria-label": "reason", placeholder: "reason; needed where you disagree" }));
   const name = /** @type {HTMLInputElement} */ (h("input", { id: "reviewer", value: reviewer(), "aria-label": "your name", placeholder: "your name", autocomplete: "name" }));
-  const told = h("p", { class: "status", role: "status" });
+  const told = h("p", { class: "status", role: "status" }, outcome.of === where ? outcome.text : "");
   const say = async (/** @type {"pass"|"fail"|"error"} */ verdict) => {
     if (!name.value.trim()) {
       put(told, "Who are you? A review needs a name.");
@@ -153,12 +173,11 @@ function reviewing(index, row, sha, changed) {
       element.dataset.said = verdict;
       return reason.focus();
     }
-    const outcome = await record(index, { run: run.run, task, trial, criterion: criterion.id, unit_sha256: sha, machine, verdict, reason: reason.value.trim(), reviewer: name.value.trim() });
+    const text = await record(index, { run: run.run, task, trial, criterion: criterion.id, unit_sha256: sha, machine, verdict, reason: reason.value.trim(), reviewer: name.value.trim() });
+    outcome = { of: where, text };
     changed();
-    const status = document.getElementById("review-told");
-    if (status) put(status, outcome);
   };
-  const button = (/** @type {"pass"|"fail"|"error"} */ verdict, /** @type {string} */ key, /** @type {string} */ label) =>
+  const button = (/** @type {"pass"|"fail"|"error"} */ verdict, /** @type {string} */ key, /** @type {import("./dom.js").Children} */ label) =>
     h("button", { type: "button", class: "say", "data-say": key, onclick: () => say(verdict) }, label, h("kbd", {}, key));
   told.id = "review-told";
   const element = h(
@@ -168,7 +187,7 @@ function reviewing(index, row, sha, changed) {
     given.map((review) =>
       h("p", { class: "said" }, h("strong", {}, review.reviewer), review.verdict === review.machine ? " agrees: " : " overrides: ", mark(review.verdict), review.reason ? `. ${review.reason}` : "", h("span", { class: "dim" }, ` ${review.at}`)),
     ),
-    h("div", { class: "line" }, button("pass", "p", "pass "), button("fail", "f", "fail "), button("error", "e", "cannot be decided "), name),
+    h("div", { class: "line" }, button("pass", "p", [mark("pass"), " "]), button("fail", "f", [mark("fail"), " "]), button("error", "e", "cannot be decided "), name),
     reason,
     told,
   );
@@ -185,7 +204,7 @@ function reviewing(index, row, sha, changed) {
  * @param {Set<string>} missing quotes that do not stand in the deliverable
  */
 function oneVote(vote, number, missing) {
-  const spent = [vote.seconds ? duration(vote.seconds) : "", vote.tokens ? `${vote.tokens.input ?? 0} / ${vote.tokens.output ?? 0} tokens` : "", vote.cost !== undefined && vote.cost !== null ? cost(vote.cost) : "", vote.cached ? "from the cache" : ""];
+  const spent = [vote.seconds ? duration(vote.seconds) : "", vote.tokens ? `tokens ${(vote.tokens.input ?? 0).toLocaleString("en")} in, ${(vote.tokens.output ?? 0).toLocaleString("en")} out` : "", vote.cost !== undefined && vote.cost !== null ? cost(vote.cost) : "", vote.cached ? "from the cache" : ""];
   return h(
     "article",
     { class: "vote" },

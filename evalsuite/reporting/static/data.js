@@ -3,7 +3,8 @@
 /**
  * @typedef {object} RunInfo
  * @property {string} folder
- * @property {string} run
+ * @property {string} run its name on this page, which no other has
+ * @property {string} id its own name, as reviews have it
  * @property {"retrieval"|"lab"} kind
  * @property {string} system
  * @property {string|null} role
@@ -19,7 +20,7 @@
 /** @typedef {{run: number, measure: string, mean: number|null, low: number|null, high: number|null, p: number|null, p_corrected: number|null, n: number}} Twins oblique - literal */
 /** @typedef {{group: number, mechanism: string|null, a: number, b: number, measure: string, mean: number|null, low: number|null, high: number|null, p: number|null, p_corrected: number|null}} Pair */
 /** @typedef {{group: number, id: string, text: string|null, mechanism: string|null, cluster: string|null, twin_of: string|null, relevant: number|null}} QueryInfo */
-/** @typedef {{n: number, run: number[], query: number[], values: Record<string, (number|null)[]>, judged: number[], missing: number[]}} QueryColumns */
+/** @typedef {{n: number, run: number[], query: number[], values: Record<string, (number|null)[]>, judged: (number|null)[], missing: number[]}} QueryColumns */
 /** @typedef {{n: number, run: number[], criterion: number[], trial: number[], verdict: number[], error_kind: number[], bits: number[], cause: number[], file: number[]}} VerdictColumns */
 /** @typedef {{task: number[], id: string[], title: string[], critical: number[], contested: Record<number, string>}} CriterionColumns */
 /** @typedef {{task: number, id: string, title: string, critical: boolean, contested: string|null}} CriterionInfo */
@@ -156,8 +157,8 @@ export async function queryDetail(index, row) {
  * @returns {Promise<Doc|null>}
  */
 export async function documentText(index, suite, id) {
-  const known = index.docs[suite];
-  if (!known || !Object.hasOwn(known, id)) return null;
+  const known = Object.hasOwn(index.docs, suite) ? index.docs[suite] : {};
+  if (!Object.hasOwn(known, id)) return null;
   return (await chunk(`docs-${known[id]}`))[id] ?? null;
 }
 

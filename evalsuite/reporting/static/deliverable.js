@@ -63,13 +63,14 @@ function occurrences(haystack, quote) {
  * @param {TrialDetail|null} trial
  * @param {string|null} file the one the criterion was graded in
  * @param {Vote[]} votes
+ * @param {"h2"|"h3"} [heading]
  */
-export function deliverables(trial, file, votes) {
+export function deliverables(trial, file, votes, heading = "h3") {
   const quotes = [...new Set(votes.flatMap((vote) => vote.quotes ?? []))];
   const missing = new Set(quotes);
   if (!trial || !trial.deliverables.length) {
     const why = trial ? "The trial left no deliverable." : "results.jsonl holds no trial line for this verdict.";
-    return { element: h("section", { class: "work", "aria-label": "deliverable" }, h("h3", {}, "Deliverable"), h("p", {}, why)), missing: new Set() };
+    return { element: h("section", { class: "work", "aria-label": "deliverable" }, h(heading, {}, "Deliverable"), h("p", {}, why)), missing: new Set() };
   }
   const own = trial.deliverables.filter((found) => !file || found.name === file);
   const ordered = [...own, ...trial.deliverables.filter((found) => !own.includes(found))];
@@ -77,11 +78,11 @@ export function deliverables(trial, file, votes) {
     const title = h("span", { class: "id" }, found.name);
     if (found.text === null) return h("details", { open: true }, h("summary", {}, title), h("p", {}, `Its text is not on this page: ${found.left_out ?? "no text was extracted"}.`));
     const text = highlighted(found.text, quotes, missing);
-    return h("details", { open: i === 0 }, h("summary", {}, title), found.left_out ? h("p", {}, found.left_out) : null, h("div", { class: "paper" }, text));
+    return h("details", { open: i === 0 }, h("summary", {}, title), found.left_out ? h("p", {}, found.left_out) : null, h("div", { class: "paper", tabindex: "0", role: "region", "aria-label": found.name }, text));
   });
   const whole = trial.deliverables.every((found) => found.text !== null && !found.left_out);
   return {
-    element: h("section", { class: "work", "aria-label": "deliverable" }, h("h3", {}, "Deliverable"), parts),
+    element: h("section", { class: "work", "aria-label": "deliverable" }, h(heading, {}, trial.deliverables.length > 1 ? "Deliverables" : "Deliverable"), parts),
     missing: whole ? missing : new Set(),
   };
 }

@@ -1,6 +1,7 @@
 // The map of the LAB runs: area by task by run; and one task, criterion by run and trial.
 
 import { h, put } from "./dom.js";
+import { nameOf } from "./queries.js";
 import { change, link, place } from "./state.js";
 import { virtualTable } from "./table.js";
 import { address, criterionOf, verdictOf } from "./verdicts.js";
@@ -62,7 +63,7 @@ export function showLab(index, main) {
   /** @type {HTMLSelectElement} */ (order).value = sort;
   order.addEventListener("change", () => change({ sort: /** @type {HTMLSelectElement} */ (order).value }, true));
   const table = virtualTable({
-    columns: [{ key: "task", label: "task" }, ...runs.map((run, i) => ({ key: `run-${i}`, label: index.runs[run].system }))],
+    columns: [{ key: "task", label: "task" }, ...runs.map((run, i) => ({ key: `run-${i}`, label: nameOf(index, run) }))],
     n: tasks.length,
     label: "tasks by runs",
     row: (i) => ({
@@ -71,12 +72,14 @@ export function showLab(index, main) {
       cells: [tasks[i].id, ...runs.map((run) => cell(index, cells.get(`${tasks[i].number} ${run}`) ?? [], tasks[i].id, run))],
     }),
   });
+  const wide = `${13 + 9 * runs.length}rem`;
+  /** @type {HTMLElement} */ (table.element.firstElementChild).style.minWidth = wide;
   put(
     main,
     h("h1", {}, "Tasks by runs"),
-    h("p", { class: "dim" }, "Each cell: the share of criteria that passed, over all trials; ✓ where every trial passes all of them, ! where something is ungraded. Darker is more."),
+    h("p", { class: "dim" }, "A cell holds the share of criteria that passed over all trials, and leads to its verdicts: ✓ every trial passes all of them, ! something is ungraded; a stronger tint is a larger share."),
     h("div", { class: "toolbar" }, h("div", { class: "line" }, choice, filter, order, h("span", { role: "status", class: "dim" }, count(tasks.length, "task")))),
-    areas(index, runs, cells),
+    areas(index, runs, cells, wide),
     h("h2", {}, "Tasks"),
     table.element,
   );
@@ -109,8 +112,10 @@ function cell(index, trials, task, run) {
   const told = errors ? `${errors} of ${trials.length} trials ungraded${many}` : `${Math.round(rate * 100)} % of criteria${many}`;
   return h(
     "a",
-    { class: `heat heat-${errors ? "error" : Math.round(rate * STEPS)}`, href: link("verdicts", { run: index.runs[run].run, task }), title: `${index.runs[run].system}: ${told}` },
-    `${glyph}${Math.round(rate * 100)} %${errors ? ", ungraded" : ""}`,
+    { class: `heat heat-${errors ? "error" : Math.round(rate * STEPS)}`, href: link("verdicts", { run: index.runs[run].run, task }), title: `${nameOf(index, run)}: ${told}` },
+    h("span", {}, glyph),
+    `${Math.round(rate * 100)} %`,
+    errors ? h("span", { class: "unseen" }, ", something is ungraded") : null,
   );
 }
 
@@ -118,8 +123,9 @@ function cell(index, trials, task, run) {
  * @param {Index} index
  * @param {number[]} runs
  * @param {Map<string, TrialInfo[]>} cells
+ * @param {string} wide the least width, the same as that of the table of tasks
  */
-function areas(index, runs, cells) {
+function areas(index, runs, cells, wide) {
   const own = index.tasks.map((_, number) => number).filter((number) => runs.some((run) => cells.has(`${number} ${run}`)));
   const names = [...new Set(own.map((number) => index.tasks[number].area))].sort();
   if (names.length < 2) return null;
@@ -128,57 +134,66 @@ function areas(index, runs, cells) {
     return h(
       "tr",
       {},
-      h("th", { scope: "row" }, area || "no area"),
-      h("td", { class: "n" }, String(tasks.length)),
+      h("th", { scope: "row" }, area || "no area", h("span", { class: "dim" }, ` ${count(tasks.length, "task")}`)),
       runs.map((run) => {
         const trials = tasks.flatMap((task) => cells.get(`${task} ${run}`) ?? []);
         const errors = trials.filter((trial) => trial.all_pass === null).length;
-        const told = trials.length ? `${Math.round(passed(trials) * 100)} % of criteria${errors ? `, ! ${errors} ungraded` : ""}` : "not run";
-        return h("td", {}, told);
+        const whole = trials.length ? `${Math.round(passed(trials) * 100)} %` : "not run";
+        return h("td", { class: trials.length ? null : "dim" }, whole, errors ? h("span", { class: "verdict error" }, ` ! ${errors} ungraded`) : null);
       }),
     );
   });
-  const head = h("tr", {}, ["area", "tasks", ...runs.map((run) => index.runs[run].system)].map((label) => h("th", { scope: "col" }, label)));
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "areas by runs" }, h("table", {}, h("thead", {}, head), h("tbody", {}, rows)));
+  const head = h("tr", {}, ["area", ...runs.map((run) => nameOf(index, run))].map((label) => h("th", { scope: "col" }, label)));
+  const table = h("table", { class: "areas" }, h("thead", {}, head), h("tbody", {}, rows));
+  table.style.minWidth = wide;
+  return [h("h2", {}, "Areas"), h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "areas by runs" }, table)];
 }
 
 /**
- * One task: its criteria as rows, the trials of every run as columns.
+ * One task: its criteria as rows, the trials of every run as columns; runs with another rubric or protocol apart.
  * @param {Index} index
  * @param {HTMLElement} main
  */
 export function showTask(index, main) {
   const id = place().values.task ?? "";
   const task = index.tasks.findIndex((found) => found.id === id);
-  if (task < 0) return put(main, h("h1", {}, "Task"), h("p", {}, `No run on this page has the task ${id || "(none is named)"}.`));
+  if (task < 0) return put(main, h("h1", {}, "Task"), h("p", {}, `No run on this page has the task ${id || "(none is named)"}.`), h("p", {}, h("a", { href: link("lab") }, "All tasks")));
   const trials = index.trials.filter((trial) => trial.task === task);
+  const groups = [...new Set(trials.map((trial) => index.runs[trial.run].group))].sort((a, b) => a - b);
+  put(
+    main,
+    h("h1", {}, id),
+    h("p", {}, h("a", { href: link("verdicts", { task: id }) }, "All verdicts of this task"), groups.length > 1 ? " · These runs used different rubrics or protocols; they are shown apart." : null),
+    trials.filter((trial) => trial.problem).map((trial) => h("p", { class: "bad" }, `! ${nameOf(index, trial.run)}, trial ${trial.trial}: ${trial.problem}`)),
+    groups.map((group) => grid(index, task, group, trials.filter((trial) => index.runs[trial.run].group === group), groups.length > 1)),
+  );
+}
+
+/**
+ * The criteria of a task by the trials of one group's runs, the worst first.
+ * @param {Index} index
+ * @param {number} task
+ * @param {number} group
+ * @param {TrialInfo[]} trials
+ * @param {boolean} titled
+ */
+function grid(index, task, group, trials, titled) {
   const columns = index.verdicts;
+  const id = index.tasks[task].id;
   /** @type {Map<string, Map<string, number>>} rows of verdicts by criterion id, then by run and trial */
-  const grid = new Map();
+  const found = new Map();
   /** @type {Map<string, string>} */
   const titles = new Map();
   for (let row = 0; row < columns.n; row++) {
     const criterion = criterionOf(index, row);
-    if (criterion.task !== task) continue;
+    if (criterion.task !== task || index.runs[columns.run[row]].group !== group) continue;
     titles.set(criterion.id, criterion.title);
-    const line = grid.get(criterion.id) ?? new Map();
+    const line = found.get(criterion.id) ?? new Map();
     line.set(`${columns.run[row]} ${columns.trial[row]}`, row);
-    grid.set(criterion.id, line);
+    found.set(criterion.id, line);
   }
-  const several = new Set(trials.map((trial) => trial.trial)).size > 1;
-  const lines = [...grid].map(([criterion, line]) => ({ criterion, line, worst: Math.min(...[...line.values()].map((row) => columns.verdict[row])) }));
+  const lines = [...found].map(([criterion, line]) => ({ criterion, line, worst: Math.min(...[...line.values()].map((row) => columns.verdict[row])) }));
   lines.sort((a, b) => a.worst - b.worst);
-  const head = trials.map((trial) =>
-    h(
-      "th",
-      { scope: "col", class: "upright" },
-      h("a", { href: link("trial", { run: index.runs[trial.run].run, task: id, trial: trial.trial }) }, index.runs[trial.run].system, several ? `, trial ${trial.trial}` : ""),
-      h("br"),
-      trial.problem ? mark("error", "") : mark(trial.all_pass === null ? "error" : trial.all_pass ? "pass" : "fail"),
-      h("br"),
-      h("span", { class: "dim" }, `${trial.passed} of ${trial.criteria}`),
-    ),
-  );
   const body = lines.map(({ criterion, line }) =>
     h(
       "tr",
@@ -192,11 +207,38 @@ export function showTask(index, main) {
     ),
   );
   const sums = VERDICTS.map((verdict) => `${lines.filter((line) => VERDICTS[line.worst] === verdict).length} ${verdict}`);
-  put(
-    main,
-    h("h1", {}, id),
-    h("p", {}, h("a", { href: link("verdicts", { task: id }) }, "All verdicts of this task"), ` · ${lines.length} criteria, by the worst of their verdicts: ${sums.join(", ")}.`),
-    trials.filter((trial) => trial.problem).map((trial) => h("p", { class: "bad" }, `! ${index.runs[trial.run].system}, trial ${trial.trial}: ${trial.problem}`)),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "criteria by trials" }, h("table", { class: "grid" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "criterion"), head)), h("tbody", {}, body))),
-  );
+  const { suite, version, protocol } = index.groups[group];
+  return [
+    titled ? h("h2", {}, `${suite} ${version}, protocol ${protocol.slice(0, 12)}`) : null,
+    h("p", {}, `${count(lines.length, "criterion", "criteria")}, by the worst of their verdicts: ${sums.join(", ")}.`),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": `criteria by trials${titled ? `, ${version}, protocol ${protocol}` : ""}` }, h("table", { class: "grid" }, h("thead", {}, gridHead(index, id, trials)), h("tbody", {}, body))),
+  ];
+}
+
+/**
+ * A row of runs over a row of their trials; one row where every run has a single trial.
+ * @param {Index} index
+ * @param {string} task
+ * @param {TrialInfo[]} trials
+ */
+function gridHead(index, task, trials) {
+  const runs = [...new Set(trials.map((trial) => trial.run))];
+  const several = trials.length > runs.length;
+  const own = trials.map((trial) => {
+    const name = nameOf(index, trial.run);
+    const to = { href: link("trial", { run: index.runs[trial.run].run, task, trial: trial.trial }), "aria-label": several ? `${name}, trial ${trial.trial}` : null };
+    return h(
+      "th",
+      { scope: "col", class: "upright" },
+      h("a", to, several ? `trial ${trial.trial}` : name),
+      h("br"),
+      mark(trial.problem || trial.all_pass === null ? "error" : trial.all_pass ? "pass" : "fail"),
+      h("br"),
+      h("span", { class: "dim" }, `${trial.passed} of ${trial.criteria}`),
+    );
+  });
+  const head = h("th", { scope: "col", rowspan: several ? 2 : null }, "criterion");
+  if (!several) return h("tr", {}, head, own);
+  const names = runs.map((run) => h("th", { scope: "colgroup", colspan: trials.filter((trial) => trial.run === run).length }, nameOf(index, run)));
+  return [h("tr", {}, head, names), h("tr", {}, own)];
 }

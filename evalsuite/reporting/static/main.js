@@ -29,27 +29,35 @@ const VIEWS = {
 /** Which entry of the navigation a view belongs to. */
 const WITHIN = { query: "retrieval", task: "lab", trial: "lab" };
 
-/** @type {{view: string, sort: string|undefined}} */
-let last = { view: "", sort: undefined };
+let last = { view: "", shape: "" };
+
+/**
+ * What the list of verdicts looks like; when it stays, only the rows change.
+ * @param {Record<string, string>} values
+ */
+function shape(values) {
+  return [values.sort, values.run, values.against, values.change].join(" ");
+}
 
 /** @param {Index} index */
 async function show(index) {
   const { view, values } = place();
+  put(byId("problem"));
   const main = byId("view");
   const overview = byId("overview");
   const known = Object.hasOwn(VIEWS, view);
   overview.hidden = known;
   main.hidden = !known;
   for (const entry of document.querySelectorAll("nav.views a")) {
-    const own = /** @type {Record<string, string>} */ (WITHIN)[view] ?? (known ? view : "overview");
+    const own = (known && /** @type {Record<string, string>} */ (WITHIN)[view]) || (known ? view : "overview");
     if (entry.getAttribute("href") === `#/${own}`) entry.setAttribute("aria-current", "page");
     else entry.removeAttribute("aria-current");
   }
   const again = last.view === view;
-  const sorted = last.sort === values.sort;
-  last = { view, sort: values.sort };
+  const same = last.shape === shape(values);
+  last = { view, shape: shape(values) };
   if (!known) return;
-  if (view === "verdicts" && again && sorted && refreshVerdicts()) return;
+  if (view === "verdicts" && again && same && refreshVerdicts()) return;
   const before = document.activeElement;
   await VIEWS[view](index, main);
   if (!again) window.scrollTo(0, 0);

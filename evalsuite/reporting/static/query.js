@@ -158,7 +158,7 @@ function valuesTable(index, sight, query) {
       {},
       h("th", { scope: "row" }, letter === "A" ? name : h("a", { href: to }, name)),
       sight.measures.map((measure) => h("td", { class: "n" }, measured(index, run, query, measure)?.toFixed(3) ?? "·")),
-      judged ? h("td", { class: "n" }, row < 0 ? "·" : index.queries.judged[row].toFixed(2)) : null,
+      judged ? h("td", { class: "n" }, index.queries.judged[row]?.toFixed(2) ?? "·") : null,
       broken ? h("td", { class: "bad" }, state) : null,
     );
   });

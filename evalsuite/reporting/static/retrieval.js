@@ -292,7 +292,7 @@ function queryTable(index, now, listed) {
         ...(both
           ? [digitsOf(measured(index, sight.b, query, sight.measure)), difference === null ? "·" : signed(difference)]
           : []),
-        place < 0 ? "·" : index.queries.judged[place].toFixed(2),
+        index.queries.judged[place]?.toFixed(2) ?? "·",
         ...(counted ? [relevant ?? "·", missedOf(index, sight.a, query) ?? "·"] : []),
       ],
     };

@@ -13,6 +13,8 @@ const FORMAT = "evalsuite-review";
 const byVerdict = new Map();
 /** @type {Review[]} not yet in a run folder, as far as this page knows */
 let pending = [];
+/** @type {Map<string, string>} the own name of each run of the page */
+let ids = new Map();
 /** @type {Record<string, string>} in the place of localStorage where the browser refuses it */
 const fallback = {};
 let keeps = true;
@@ -66,6 +68,7 @@ function add(review) {
  */
 export function loadReviews(index) {
   byVerdict.clear();
+  ids = new Map(index.runs.map((run) => [run.run, run.id]));
   index.reviews.forEach(add);
   const shown = new Set(index.runs.map((run) => run.run));
   pending = readStore().filter((review) => shown.has(review.run) && add(review));
@@ -181,7 +184,8 @@ async function deliver() {
  * @param {Review[]} [reviews]
  */
 export function exportText(reviews = pending) {
-  const document = { format: FORMAT, version: 1, exported_at: new Date().toISOString(), reviews };
+  const own = reviews.map((review) => ({ ...review, run: ids.get(review.run) ?? review.run }));
+  const document = { format: FORMAT, version: 1, exported_at: new Date().toISOString(), reviews: own };
   return `${JSON.stringify(document, null, 1)}\n`;
 }
 

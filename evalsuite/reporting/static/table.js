@@ -38,7 +38,8 @@ export function virtualTable(options) {
     const focused = document.activeElement?.closest("tr")?.getAttribute("aria-rowindex");
     const rows = [];
     for (let i = first; i < last; i++) rows.push(line(options, options.row(i), i));
-    put(body, spacer(options, first * height), rows, spacer(options, (n - last) * height));
+    if (!n) rows.push(h("tr", { class: "none" }, h("td", { class: "dim" }, "Nothing fits the filters.")));
+    put(body, spacer(first * height), rows, spacer((n - last) * height));
     if (focused) {
       const again = body.querySelector(`tr[aria-rowindex="${focused}"] a`);
       if (again instanceof HTMLElement) again.focus({ preventScroll: true });
@@ -125,11 +126,11 @@ function follow(event, href) {
 }
 
 /**
- * @param {TableOptions} options
+ * One cell wide: a wider one would keep columns that the style sheet hides.
  * @param {number} height
  */
-function spacer(options, height) {
-  const cell = h("td", { colspan: options.columns.length });
+function spacer(height) {
+  const cell = h("td");
   cell.style.height = `${height}px`;
   return h("tr", { class: "spacer", "aria-hidden": "true", hidden: height === 0 }, cell);
 }

@@ -20,7 +20,8 @@ export function transcript(detail, servedRun) {
     lines.querySelectorAll("details").forEach((details) => (details.open = open));
     fold.textContent = open ? "fold all" : "open all";
   });
-  return [h("p", {}, `${count(detail.transcript.length, "line")}. `, fold), lines];
+  const cut = detail.left_out ? h("p", {}, `Not all of it is on this page: ${detail.left_out}.`, served(detail, servedRun)) : null;
+  return [cut, h("p", {}, `${count(detail.transcript.length, "line")}. `, fold), lines];
 }
 
 /** @param {any} record */
@@ -94,15 +95,19 @@ function pretty(value) {
  * @param {string|null} run
  */
 function served(detail, run) {
-  const path = detail.left_out?.match(/artifacts\/\S+/)?.[0];
+  const path = detail.left_out?.match(/artifacts\/.*transcript\.jsonl/s)?.[0];
   if (!run || !path) return null;
   const box = h("div");
   const open = h("button", { class: "plain", type: "button" }, "load it");
   open.addEventListener("click", async () => {
     const token = new URLSearchParams(location.search).get("token") ?? "";
-    const answer = await fetch(`/artifact?${new URLSearchParams({ token, run, path })}`);
-    const text = await answer.text();
-    box.replaceChildren(answer.ok ? h("pre", {}, text) : h("p", { class: "bad" }, `! ${text}`));
+    try {
+      const answer = await fetch(`/artifact?${new URLSearchParams({ token, run, path })}`);
+      const text = await answer.text();
+      box.replaceChildren(answer.ok ? h("pre", {}, text) : h("p", { class: "bad" }, `! ${text}`));
+    } catch (error) {
+      box.replaceChildren(h("p", { class: "bad" }, `! The server does not answer (${error}).`));
+    }
   });
   return [" ", open, box];
 }

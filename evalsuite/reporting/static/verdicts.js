@@ -1,5 +1,6 @@
 // Which verdicts are shown, and in which order. Pure: columns in, row numbers out.
 
+import { changeKey, changesBetween } from "./changes.js";
 import { verdictDetail } from "./data.js";
 import { MARKS, VERDICTS } from "./words.js";
 
@@ -10,6 +11,8 @@ import { MARKS, VERDICTS } from "./words.js";
  * @property {string} [q] words, all of which occur in the task, the criterion's id or its title
  * @property {string} [verdict] verdicts, comma-separated
  * @property {string} [run] run id
+ * @property {string} [against] id of an older run that `run` is compared with
+ * @property {string} [change] a key of CHANGES
  * @property {string} [area]
  * @property {string} [task]
  * @property {string} [marks] keys of MARKS, comma-separated; all of them hold
@@ -148,6 +151,7 @@ export function chosen(index, filter, reviewed) {
   const cause = filter.cause ? index.causes.indexOf(filter.cause) : -1;
   const wanted = (filter.marks ?? "").split(",");
   const bits = MARKS.filter((mark) => wanted.includes(mark.key)).reduce((all, mark) => all | mark.bit, 0);
+  const changes = filter.against && filter.run ? changesBetween(index, filter.run, filter.against) : null;
   const rows = new Int32Array(columns.n);
   let n = 0;
   for (let row = 0; row < columns.n; row++) {
@@ -156,6 +160,10 @@ export function chosen(index, filter, reviewed) {
     if (tasks && !tasks.has(index.criteria.task[columns.criterion[row]])) continue;
     if (bits && (columns.bits[row] & bits) !== bits) continue;
     if (cause >= 0 && columns.cause[row] !== cause) continue;
+    if (changes) {
+      const became = changes.get(changeKey(index, columns.criterion[row])) ?? "same";
+      if (became === "same" || (filter.change && became !== filter.change)) continue;
+    }
     if (inCriteria && !inCriteria[columns.criterion[row]] && !(told && words.every((word) => told[row].includes(word)))) continue;
     if (filter.review && !isReviewed(filter.review, reviewed(row))) continue;
     rows[n++] = row;

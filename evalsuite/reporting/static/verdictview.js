@@ -1,5 +1,6 @@
 // The list of verdicts with its filters on the left, the verdict that was chosen on the right.
 
+import { CHANGES, changesBetween, comparableWith } from "./changes.js";
 import { showCriterion } from "./criterion.js";
 import { verdictDetail } from "./data.js";
 import { h, put } from "./dom.js";
@@ -48,8 +49,8 @@ export function showVerdicts(index, main) {
     sorted: { key: sorting.replace(/^-/, ""), descending: sorting.startsWith("-") },
     onsort: (key) => change({ sort: place().values.sort === key ? `-${key}` : key }, true),
   });
-  const list = h("div", { class: "list" }, toolbar(index, () => refresh()), status, table.element);
-  const split = h("div", { class: "split" }, list, detail);
+  const list = h("div", { class: "list" }, status, table.element);
+  const split = h("div", { class: "split" }, toolbar(index, () => refresh()), list, detail);
   put(main, h("h1", { class: "unseen" }, "Verdicts"), split);
 
   function refresh() {
@@ -173,8 +174,31 @@ function toolbar(index, refresh) {
       h("div", { class: "line" }, choice("run", "all runs", index.runs.filter((run) => run.kind === "lab").map((run) => [run.run, run.system])), areaChoice(index), causeChoice(index), reviewChoice()),
       markChips(index),
     ),
+    comparison(index),
     h("div", { class: "line" }, files(index), reviewFiles(index, refresh)),
   );
+}
+
+/**
+ * What changed since an older run of the same group, once a run is chosen.
+ * @param {Index} index
+ */
+function comparison(index) {
+  const { run, against, change: chosenChange } = place().values;
+  const others = comparableWith(index, run);
+  if (!others.length) return run ? h("p", { class: "dim" }, "No other run on this page can be compared with this one: same tasks, rubrics and protocol.") : null;
+  const select = /** @type {HTMLSelectElement} */ (
+    h("select", { id: "against" }, h("option", { value: "" }, "nothing"), others.map((other) => h("option", { value: index.runs[other].run }, index.runs[other].system)))
+  );
+  select.value = against ?? "";
+  select.addEventListener("change", () => change({ against: select.value, change: null }, true));
+  const changes = [...changesBetween(index, run, against).values()];
+  const kinds = CHANGES.map(({ key, word, about }) => {
+    const n = changes.filter((found) => found === key).length;
+    const pressed = chosenChange === key;
+    return h("button", { class: "chip", "aria-pressed": String(pressed), title: about, onclick: () => change({ change: pressed ? null : key }, true) }, `${word} ${n}`);
+  });
+  return h("div", { class: "line" }, h("label", {}, "Changed since ", select), against ? h("div", { class: "chips", role: "group", "aria-label": "change" }, kinds) : null);
 }
 
 /** @param {Index} index */

@@ -28,15 +28,16 @@ export const MARKS = [
  * @param {string} [more]
  */
 export function mark(verdict, more = "") {
-  return h("span", { class: `verdict ${verdict}` }, h("span", { "aria-hidden": "true" }, GLYPHS[verdict]), ` ${verdict}${more}`);
+  return h("span", { class: `verdict ${verdict}` }, h("span", { class: "word" }, h("span", { "aria-hidden": "true" }, GLYPHS[verdict]), ` ${verdict}`), more.replaceAll("_", " "));
 }
 
 /**
  * @param {number} n
  * @param {string} noun
+ * @param {string} [plural]
  */
-export function count(n, noun) {
-  return `${n.toLocaleString("en")} ${n === 1 ? noun : `${noun}s`}`;
+export function count(n, noun, plural = `${noun}s`) {
+  return `${n.toLocaleString("en")} ${n === 1 ? noun : plural}`;
 }
 
 /**
@@ -56,5 +57,6 @@ export function cost(dollars) {
 
 /** @param {number} seconds */
 export function duration(seconds) {
-  return seconds < 120 ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  const whole = Math.round(seconds);
+  return seconds < 120 ? `${seconds.toFixed(1)} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
