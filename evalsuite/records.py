@@ -74,6 +74,7 @@ class QueryResult(Record):
     missing: bool = Field(default=False, description="the system returned nothing; every measure counts as 0")
     text: str | None = Field(default=None, description="the query itself")
     twin_of: str | None = Field(default=None, description="id of the oblique query that this one says literally")
+    split: str | None = Field(default=None, description="dev (choices are made on it) or test")
     relevant: int | None = Field(default=None, description="documents that the view judges relevant to it")
     missed: list[tuple[str, int | None, int]] = Field(
         default_factory=list,

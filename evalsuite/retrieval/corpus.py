@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,17 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True)
 class Query:
-    """One query. `group` ties queries that are not independent (shared golds, twins): intervals resample groups."""
+    """One query. `group` ties queries that are not independent (shared golds, twins): intervals resample groups.
+
+    `split` is "dev" (choices are made on it) or "test" (they are reported on it), where the corpus has a split.
+    """
 
     id: str
     text: str
     mechanism: str | None = None
     group: str | None = None
     twin_of: str | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Corpus:
     `same_text` int [documents] gives, per document, the first document with the same contents.
     `copies` are ids of documents merged into their first copy, with its number (see `merge_copies`).
     `unjudged_queries` are ids that the corpus has but this view does not judge.
+    `root` is the folder it was read from, `card` its corpus.yaml.
     """
 
     name: str
@@ -84,6 +90,8 @@ class Corpus:
     unjudged_queries: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
     documents_sha256: str = ""
+    root: Path | None = None
+    card: dict[str, Any] = field(default_factory=dict)
 
     def documents(self) -> Iterator[Document]:
         """Stream the documents in file order."""

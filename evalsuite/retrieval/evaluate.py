@@ -235,6 +235,7 @@ class _Evaluation:
                 missing=not graded.retrieved[row].any(),
                 text=query.text,
                 twin_of=query.twin_of,
+                split=query.split,
                 relevant=int(graded.n_relevant[row]),
                 missed=missed[row],
             )
@@ -262,8 +263,8 @@ class _Evaluation:
         facts = dict(getattr(self.system.retriever, "facts", {}))
         searched = len(self.corpus.queries) - resumed
         usage = {
-            "tokens": 0 if self.system.builtin else "unknown",
-            "cost": 0 if self.system.builtin else "unknown",
+            "tokens": facts.pop("tokens", 0 if self.system.builtin else "unknown"),
+            "cost": _known(facts.pop("cost", 0 if self.system.builtin else None)),
             "seconds": {part: round(value, 3) for part, value in seconds.items()},
             "queries_per_second": round(searched / seconds["search"], 1) if seconds["search"] > 0 else None,
             "index_bytes": facts.pop("index_bytes", None),
@@ -329,6 +330,10 @@ def _join_parts(folder: Path) -> None:
                 stream.write(part.read_bytes())
         parts.rename(joined)
     shutil.rmtree(joined, ignore_errors=True)
+
+
+def _known(cost: float | None) -> float | str:
+    return "unknown" if cost is None else cost
 
 
 def _told(error: Exception, stage: str) -> str:

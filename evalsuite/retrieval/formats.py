@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -161,6 +162,25 @@ def _grade(value: object, where: str) -> int:
     return int(grade)
 
 
+def _split(queries: dict[str, tuple[str, Query]], path: Path) -> dict[str, tuple[str, Query]]:
+    """The queries with the split that split.tsv (header query-id, split) gives each of them: dev or test."""
+    found: dict[str, str] = {}
+    for line, text in read_lines(path):
+        cells = text.split("\t")
+        if not text.strip() or (line == 1 and cells[0].replace("_", "-") == "query-id"):
+            continue
+        if len(cells) != 2 or cells[1] not in ("dev", "test"):
+            raise InputError(
+                f"needed are a query id, a TAB, and dev or test; found {shown(text)}", where=at(path, line)
+            )
+        if cells[0] not in queries or found.setdefault(cells[0], cells[1]) != cells[1]:
+            told = "names a query twice" if cells[0] in queries else "names a query that is not among the queries"
+            raise InputError(f"{told}: {cells[0]!r}", where=at(path, line))
+    if lacking := [name for name in queries if name not in found]:
+        raise InputError(f"gives query {lacking[0]!r} no split", where=str(path))
+    return {name: (where, replace(query, split=found[name])) for name, (where, query) in queries.items()}
+
+
 def _exclusions(path: Path) -> dict[str, list[str]]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         table: dict[str, Any] = {}
@@ -195,8 +215,7 @@ def _load(layout: Layout, view: str | None) -> Corpus:
         if (found := sha256_file(file)) != expected:
             raise InputError(f"its sha256 is {found[:12]}..., the card says {expected[:12]}...", where=str(file))
     parts = [*layout.documents, *layout.queries, *layout.views[chosen]]
-    if layout.exclusions is not None:
-        parts.append(layout.exclusions)
+    parts += [part for part in (layout.exclusions, layout.split) if part is not None]
     scanned = scan(lambda: _documents(layout.documents), str(layout.documents[0]))
     corpus = Corpus(
         name=card.name or layout.name,
@@ -208,8 +227,12 @@ def _load(layout: Layout, view: str | None) -> Corpus:
         same_text=scanned.same_text,
         notes=[*layout.notes, *scanned.notes],
         documents_sha256=scanned.documents_sha256,
+        root=layout.root,
+        card=card.model_dump(),
     )
     queries = _queries(layout)
+    if layout.split is not None:
+        queries = _split(queries, layout.split)
     judged = {
         q for name in layout.views if name != chosen for path in layout.views[name] for _, q, _, _ in read_qrels(path)
     }

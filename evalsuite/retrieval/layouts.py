@@ -47,6 +47,7 @@ class Layout:
     queries: list[Path]
     views: dict[str, list[Path]]
     exclusions: Path | None = None
+    split: Path | None = None
     mechanism: str | None = None
     card: Card = field(default_factory=Card)
     root: Path = Path()
@@ -91,6 +92,7 @@ def _layout(
         queries=queries,
         views=views,
         exclusions=exclusions if exclusions.exists() else None,
+        split=split if (split := folder / "split.tsv").exists() else None,
         card=_read_card(folder / "corpus.yaml"),
         root=folder,
     )

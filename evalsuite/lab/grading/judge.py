@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,12 @@ from pydantic import ValidationError
 
 from evalsuite.errors import EvalsuiteError, shown
 from evalsuite.lab.documents import Extracted
-from evalsuite.lab.grading.judging import Judging, LabReply, Reply, occurs, quotable
+from evalsuite.lab.grading.judging import Judging, Reply, occurs, quotable
 from evalsuite.lab.task import Criterion, Task
 from evalsuite.models import BudgetError, ChatModel, ModelError, fingerprint
 from evalsuite.models import Reply as Answer
 from evalsuite.records import Vote
+from evalsuite.replies import asked_again, parse_structured
 from evalsuite.storage import atomic_file
 
 ATTEMPTS = 2
@@ -126,7 +125,7 @@ class Judge:
             if answer.cut:
                 raise ModelError("judge_malformed", "the answer was cut at the limit of output tokens")
             try:
-                reply = _parsed(answer, work.judging)
+                reply = parse_structured(answer, work.judging.reply)
             except ValueError as error:
                 problem = f"The answer is not what was asked for ({error}). Answer again, with the JSON alone."
                 kind = "judge_malformed"
@@ -139,7 +138,7 @@ class Judge:
                 problem, kind = missing, "unsupported_quote"
             if attempt == ATTEMPTS:
                 raise ModelError(kind, problem)
-            messages = [*messages, *_repair(answer, problem)]
+            messages = [*messages, *asked_again(answer, problem)]
 
     async def _answer(self, messages: list[Any], judging: Judging) -> Answer:
         try:
@@ -173,29 +172,6 @@ class Judge:
         vote.cost = None if vote.cost is None or answer.cost is None else vote.cost + answer.cost
 
 
-def _parsed(answer: Answer, judging: Judging) -> Reply | LabReply:
-    """The reply, read only from the structured answer: the whole text, or the arguments of the one answer tool."""
-    if len(answer.calls) > 1:
-        raise ValueError(f"{len(answer.calls)} answers; one is wanted")
-    text = answer.calls[0][2] if answer.calls else answer.text.strip()
-    try:
-        value = json.loads(text, object_pairs_hook=_once)
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair can be neither stored nor quoted
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"no JSON: {error}; found {shown(text, 200)}") from error
-    try:
-        return judging.reply.model_validate(value)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("a key is there twice")
-    return dict(pairs)
-
-
 def _unsupported(reply: Reply, text: str) -> str:
     """Why the evidence of a pass does not hold; "" if it does. A fail needs none."""
     if reply.verdict == "fail":
@@ -206,13 +182,3 @@ def _unsupported(reply: Reply, text: str) -> str:
     if not reply.quotes and not reply.rests_on_absence:
         return "A pass needs a verbatim quote from the delivered work, or rests_on_absence."
     return ""
-
-
-def _repair(answer: Answer, problem: str) -> Sequence[Any]:
-    from pydantic_ai.messages import ModelRequest, ToolReturnPart, UserPromptPart
-
-    said = [answer.response] if answer.response.parts else []
-    if answer.calls:
-        parts = [ToolReturnPart(name, problem, tool_call_id=identifier) for identifier, name, _ in answer.calls]
-        return [*said, ModelRequest(parts=parts)]
-    return [*said, ModelRequest(parts=[UserPromptPart(problem)])]

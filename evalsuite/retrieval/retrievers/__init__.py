@@ -46,7 +46,10 @@ class System:
         """Class and settings, as run.json records them."""
         kind = type(self.retriever)
         own = getattr(self.retriever, "settings", dict)
-        return {"name": self.name, "class": f"{kind.__module__}:{kind.__qualname__}", "settings": own()}
+        about = {
+            key: getattr(self.retriever, key, default) for key, default in (("role", "retriever"), ("track", "none"))
+        }
+        return {"name": self.name, "class": f"{kind.__module__}:{kind.__qualname__}", **about, "settings": own()}
 
 
 def builtin_class(name: str) -> type[Builtin]:

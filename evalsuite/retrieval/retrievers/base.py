@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.runs import Scores, sort_rows
 
 TIE_ROOM = 16
+
+Role = Literal["retriever", "second-stage", "verifier"]
+Track = Literal["none", "query", "index", "read-everything"]
 
 
 class Hits(NamedTuple):
@@ -37,8 +40,14 @@ class Retriever(Protocol):
 
 @dataclass
 class Builtin(ABC):
-    """Base of the built-in retrievers: its dataclass fields are its settings, `facts` is what it measured of itself."""
+    """Base of the built-in retrievers: its dataclass fields are its settings, `facts` is what it measured of itself.
 
+    `role` keeps what only reorders candidates apart from first stages, `track` says where it spends calls of an LLM.
+    `facts` may hold "tokens" {input, output, cached}, "cost" (USD or None: unknown) and "seconds_per_query" [..]: its usage.
+    """
+
+    role: ClassVar[Role] = "retriever"
+    track: ClassVar[Track] = "none"
     cache: Path | None = field(default=None, kw_only=True, metadata={"setting": False})
     facts: dict[str, Any] = field(default_factory=dict, init=False, metadata={"setting": False})
 
