@@ -107,17 +107,16 @@ def trials_of(
 
 def _plan(manifest: Manifest) -> tuple[dict[str, int] | None, int | None]:
     """Planned criteria per task and trials. Raises RunError for what is no plan."""
+    where = f"{manifest.run_id or 'the run'}/run.json"
     tasks, trials = manifest.plan.get("tasks"), manifest.plan.get("trials")
-    numbers = [*tasks.values()] if isinstance(tasks, dict) else [] if tasks is None else [tasks]
-    for key, value, most in [
-        *(("tasks", n, 1_000_000) for n in numbers),
-        ("trials", 0 if trials is None else trials, 10_000),
-    ]:
-        if type(value) is not int or not 0 <= value <= most:
-            wanted = "a number of criteria for each task" if key == "tasks" else "a number"
-            raise RunError(
-                f"plan.{key} must be {wanted}, 0 to {most:,}; found {shown(value)}", where=f"{manifest.run_id}/run.json"
-            )
+    counts = list(tasks.values()) if isinstance(tasks, dict) else [0 if tasks is None else tasks]
+    if wrong := [n for n in counts if type(n) is not int or not 0 <= n <= 1_000_000]:
+        raise RunError(
+            f"plan.tasks must be a number of criteria for each task, 0 to 1,000,000; found {shown(wrong[0])}",
+            where=where,
+        )
+    if trials is not None and (type(trials) is not int or not 0 <= trials <= 10_000):
+        raise RunError(f"plan.trials must be a number, 0 to 10,000; found {shown(trials)}", where=where)
     return tasks, trials
 
 

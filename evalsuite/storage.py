@@ -269,14 +269,13 @@ def read_units(path: Path, *, torn: bool = False) -> list[Unit]:
 
 
 def _whole(source: Path) -> Iterator[tuple[int, Unit]]:
-    """The same as `_parsed`, up to a last line that has no line break and is no unit."""
-    taken = 0
+    """The same as `_parsed`, up to a last line that has no line break and is no unit; lines added meanwhile are left out."""
+    size, taken = source.stat().st_size if source.is_file() else 0, 0
     try:
         for taken, unit in _parsed(source):
             yield taken, unit
     except InputError:
-        content = source.read_bytes()
-        if content.endswith(b"\n") or content.count(b"\n") > taken:
+        if source.read_bytes()[:size].count(b"\n") > taken:
             raise
 
 

@@ -255,11 +255,13 @@ def test_killed_at_the_very_end_nothing_is_lost(corpus, run, moment):
     if moment == "while parts are dropped":
         (first.path / ".joined").mkdir()
         (first.path / ".joined" / "00000000.gz").write_bytes(b"a part of it")
+        (first.path / "artifacts" / ".texts.jsonl.gz.1.1.tmp").write_bytes(b"half a file")
     [again] = run(corpus, "bm25")
     assert again.path == first.path
     assert (lines(again.path), ranking.read_bytes()) == (results, kept)
     assert verify(again.path)["ok"]
     assert not (again.path / ".joined").exists()
+    assert not list(again.path.rglob("*.tmp"))
 
 
 def test_an_interrupt_says_so_exits_130_and_resumes(tmp_path):

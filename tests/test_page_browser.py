@@ -337,6 +337,20 @@ def test_a_verifier_is_set_against_the_retriever_with_the_gap_and_its_interval(b
     assert reader.console == []
 
 
+def test_a_view_that_opens_takes_the_focus_to_its_heading(reader):
+    assert reader.page.evaluate("document.activeElement.tagName") == "BODY"
+    reader.page.get_by_role("link", name="LAB", exact=True).click()
+    reader.page.wait_for_function("document.activeElement.tagName === 'H1'")
+    assert reader.page.locator("h1:focus").inner_text()
+
+
+def test_the_list_says_which_of_its_verdicts_is_shown(reader):
+    reader.go(DISPUTED)
+    assert "showing" not in reader.page.locator(".list > .status").inner_text()
+    reader.page.keyboard.press("j")
+    reader.page.wait_for_function("document.querySelector('.list > .status').textContent.includes(', showing 1')")
+
+
 def test_the_keyboard_alone_reaches_help_filter_and_verdicts(reader):
     reader.go("#/verdicts")
     reader.page.keyboard.press("?")

@@ -29,7 +29,7 @@ const VIEWS = {
 /** Which entry of the navigation a view belongs to. */
 const WITHIN = { query: "retrieval", task: "lab", trial: "lab" };
 
-let last = { view: "", shape: "" };
+let last = { view: "", shape: "", shown: false };
 
 /**
  * What the list of verdicts looks like; when it stays, only the rows change.
@@ -55,17 +55,32 @@ async function show(index) {
   }
   const again = last.view === view;
   const same = last.shape === shape(values);
-  last = { view, shape: shape(values) };
-  if (!known) return;
+  const moved = last.shown && !again;
+  last = { view, shape: shape(values), shown: true };
+  if (!known) {
+    document.getElementById(view)?.scrollIntoView();
+    return;
+  }
   if (view === "verdicts" && again && same && refreshVerdicts()) return;
   const before = document.activeElement;
   await VIEWS[view](index, main);
   if (!again) window.scrollTo(0, 0);
+  if (moved) announce(main);
   const field = document.getElementById("filter");
   if (before?.id === "filter" && field instanceof HTMLInputElement && field !== before) {
     field.focus();
     field.setSelectionRange(field.value.length, field.value.length);
   }
+}
+
+/**
+ * Put the focus on the heading of a view that was just opened, so that a screen reader says where one is.
+ * @param {HTMLElement} main
+ */
+function announce(main) {
+  const heading = main.querySelector("h1");
+  heading?.setAttribute("tabindex", "-1");
+  heading?.focus({ preventScroll: true });
 }
 
 function theme() {

@@ -162,12 +162,14 @@ export async function record(index, said) {
 
 /** Send what is pending to the server that shows the page, one by one: an outdated review must not keep the others back. */
 async function deliver() {
+  const newest = pending[pending.length - 1];
   let told = "Saved in the run folder.";
   for (const review of [...pending]) {
+    const about = review === newest ? "Not saved" : `${told} An earlier review, of ${review.criterion}, is still not saved`;
     try {
       const answer = await fetch(`/reviews${location.search}`, { method: "POST", headers: { "Content-Type": "application/json" }, body: exportText([review]) });
       if (!answer.ok) {
-        told = `Not saved: ${(await answer.json()).error?.message ?? answer.status}. It is kept in this browser.`;
+        told = `${about}: ${(await answer.json()).error?.message ?? answer.status}. It is kept in this browser.`;
         continue;
       }
     } catch (error) {

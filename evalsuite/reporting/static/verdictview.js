@@ -6,6 +6,7 @@ import { verdictDetail } from "./data.js";
 import { h, put } from "./dom.js";
 import { asCsv, asJsonl, download } from "./exporting.js";
 import { anyReviews, browserKeeps, exportText, importText, pendingReviews, reviewsOf, reviewState } from "./reviews.js";
+import { nameOf } from "./queries.js";
 import { change, link, place } from "./state.js";
 import { virtualTable } from "./table.js";
 import { address, chosen, criterionOf, prepareFilter, readReasons, rowAt, verdictOf } from "./verdicts.js";
@@ -59,7 +60,8 @@ export function showVerdicts(index, main) {
     rows = chosen(index, filter, state);
     const row = filter.at ? rowAt(index, filter.at) : -1;
     at = rows.indexOf(row);
-    put(status, `${rows.length.toLocaleString("en")} of ${count(index.verdicts.n, "verdict")}`, filter.at && row < 0 ? " · the linked verdict is not on this page" : "");
+    const which = at >= 0 ? `, showing ${(at + 1).toLocaleString("en")}` : "";
+    put(status, `${rows.length.toLocaleString("en")} of ${count(index.verdicts.n, "verdict")}${which}`, filter.at && row < 0 ? " · the linked verdict is not on this page" : "");
     table.refresh(rows.length);
     split.classList.toggle("chosen", row >= 0);
     shown = { rows, at, refresh };
@@ -171,7 +173,7 @@ function toolbar(index, refresh) {
       "details",
       { open: !values.at && matchMedia("(min-width: 60rem)").matches },
       h("summary", {}, "more filters"),
-      h("div", { class: "line" }, choice("run", "all runs", index.runs.filter((run) => run.kind === "lab").map((run) => [run.run, run.system])), areaChoice(index), causeChoice(index), reviewChoice()),
+      h("div", { class: "line" }, choice("run", "all runs", index.runs.flatMap((run, i) => (run.kind === "lab" ? [[run.run, nameOf(index, i)]] : []))), areaChoice(index), causeChoice(index), reviewChoice()),
       markChips(index),
     ),
     comparison(index),
@@ -188,7 +190,7 @@ function comparison(index) {
   const others = comparableWith(index, run);
   if (!others.length) return run ? h("p", { class: "dim" }, "No other run on this page can be compared with this one: same tasks, rubrics and protocol.") : null;
   const select = /** @type {HTMLSelectElement} */ (
-    h("select", { id: "against" }, h("option", { value: "" }, "nothing"), others.map((other) => h("option", { value: index.runs[other].run }, index.runs[other].system)))
+    h("select", { id: "against" }, h("option", { value: "" }, "nothing"), others.map((other) => h("option", { value: index.runs[other].run }, nameOf(index, other))))
   );
   select.value = against ?? "";
   select.addEventListener("change", () => change({ against: select.value, change: null }, true));
