@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from evalsuite.reporting.boards import PLOTS, measured, resources, title
 from evalsuite.reporting.charts import visible
 from evalsuite.reporting.rendering import environment
 from evalsuite.reporting.script import policy, style
-from evalsuite.reporting.sections import read_section
+from evalsuite.reporting.sections import read_section, run_folders
 from evalsuite.reporting.standings import Place, Standings, grouped, standings
 from evalsuite.storage import atomic_file
 
@@ -66,29 +65,8 @@ def leaderboard(paths: Iterable[Path]) -> Leaderboard:
 
 
 def find_runs(path: Path) -> list[tuple[Path, str]]:
-    """Run folders at or under `path`, sorted, each with its name as seen from there. Raises RunError if there is none.
-
-    Hidden folders and what lies inside a run folder are not searched; a link to a run folder counts, other links to
-    folders are not followed.
-    """
-    if not path.is_dir():
-        raise RunError("no such folder", where=str(path))
-    found = []
-    for place, folders, files in os.walk(path, onerror=_raise):
-        here = Path(place)
-        if "run.json" in files:
-            folders.clear()
-            found.append(here)
-            continue
-        found += [here / name for name in folders if (here / name).is_symlink() and (here / name / "run.json").exists()]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-    if not found:
-        raise RunError("is not a run folder and holds none", where=str(path))
-    return [(run, str(run.relative_to(path)) if run != path else path.absolute().name) for run in sorted(found)]
-
-
-def _raise(error: OSError) -> None:
-    raise error
+    """Run folders at or under `path`, sorted, each with its name as seen from there. Raises RunError if there is none."""
+    return [(run, str(run.relative_to(path)) if run != path else path.absolute().name) for run in run_folders(path)]
 
 
 def _group_order(group: Standings) -> tuple[Any, ...]:

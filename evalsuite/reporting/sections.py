@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,15 +66,29 @@ def collector_paused() -> Iterator[None]:
 
 
 def run_folders(path: Path) -> list[Path]:
-    """`path` itself if it is a run folder, else the run folders in it. Raises RunError if it holds none."""
+    """Run folders at or under `path`, sorted. Raises RunError if there is none.
+
+    Hidden folders and what lies inside a run folder are not searched; a link to a run folder counts, other links to
+    folders are not followed.
+    """
     if not path.is_dir():
         raise RunError("no such run folder", where=str(path))
-    if (path / "run.json").exists():
-        return [path]
-    inside = sorted(child for child in path.iterdir() if (child / "run.json").exists())
-    if not inside:
+    found = []
+    for place, folders, files in os.walk(path, onerror=_raise):
+        here = Path(place)
+        if "run.json" in files:
+            folders.clear()
+            found.append(here)
+            continue
+        found += [here / name for name in folders if (here / name).is_symlink() and (here / name / "run.json").exists()]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    if not found:
         raise RunError("is not a run folder and holds none", where=str(path))
-    return inside
+    return sorted(found)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def read_section(folder: Path) -> Section:
