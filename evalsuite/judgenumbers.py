@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from evalsuite.labtrials import Rates, Trial, Value, mean, panel_verdict
 from evalsuite.records import Agreement, CriterionResult, Dual, JudgeNumbers, Rate, VarianceSplit, Verdict, Vote
@@ -25,8 +24,7 @@ def by_judge(vote: Vote) -> bool:
     return vote.judge not in ("", "deliverable") and not vote.judge.startswith("check:")
 
 
-@dataclass(frozen=True)
-class _Ballot:
+class _Ballot(NamedTuple):
     """The judges' votes on one criterion of one trial."""
 
     criterion: CriterionResult
@@ -36,8 +34,8 @@ class _Ballot:
 
     def known(self, slots: list[Slot]) -> list[Verdict | None]:
         """The verdicts of these votes; None for an error and where there is none."""
-        found = [self.said.get(slot) for slot in slots]
-        return [None if verdict == "error" else verdict for verdict in found]
+        said = self.said
+        return [None if (verdict := said.get(slot)) == "error" else verdict for slot in slots]
 
 
 def _ballot(criterion: CriterionResult) -> _Ballot:
@@ -79,7 +77,7 @@ def judge_numbers(trials: list[Trial], rates: Rates) -> dict[str, Any]:
             _agreement((panel[a], panel[b]), [(votes[a], votes[b]) for votes in opening])
             for a, b in combinations(range(len(panel)), 2)
         ],
-        "alpha": krippendorff_alpha(opening),
+        "alpha": krippendorff_alpha(opening) if len(panel) > 1 else None,
         "dual": _dual(panel, [rulings[judge] for judge in panel], trials, rates) if len(panel) > 1 else None,
         "trial_flips": _flips(_over_trials(trials, panel_verdict), rates),
         "variance": _variance([trial for trial in trials if not trial.problem], by_criterion, slots),
@@ -99,7 +97,9 @@ def _alone(
         pass_rate=rates.over((task, None if said == "error" else float(said == "pass")) for task, said in asked),
         criterion_pass=rates.over_tasks((trial.task, trial.share(verdict)) for trial in trials),
         all_pass=rates.over_tasks((trial.task, trial.passes(verdict)) for trial in trials),
-        repeat_flips=_flips(((ballot.criterion.task, ballot.known(own_slots)) for ballot in judged), rates),
+        repeat_flips=_flips(
+            ((ballot.criterion.task, ballot.known(own_slots)) for ballot in judged if len(own_slots) > 1), rates
+        ),
         trial_flips=_flips(_over_trials(trials, verdict, asked_about), rates),
     )
 
@@ -117,10 +117,12 @@ def _flips(verdicts: Iterable[tuple[str, list[Verdict | None]]], rates: Rates) -
 def _over_trials(
     trials: list[Trial], verdict: Ruling, only: set[int] | None = None
 ) -> Iterator[tuple[str, list[Verdict | None]]]:
-    """Per criterion its task and its verdicts over the trials; `only` holds the ids of the results that count."""
+    """Per criterion of a task with several trials its verdicts over these; `only` holds the ids of the results that count."""
     by_criterion: dict[tuple[str, str], list[Verdict | None]] = defaultdict(list)
-    for trial in trials:
-        for criterion in () if trial.problem else trial.criteria:
+    graded = [trial for trial in trials if not trial.problem]
+    tried = Counter(trial.task for trial in graded)
+    for trial in graded:
+        for criterion in trial.criteria if tried[trial.task] > 1 else ():
             if only is None or id(criterion) in only:
                 by_criterion[trial.task, criterion.id].append(verdict(criterion))
     return ((task, said) for (task, _), said in by_criterion.items())
@@ -155,28 +157,24 @@ def _dual(panel: list[str], verdicts: list[Ruling], trials: list[Trial], rates: 
 
 def _variance(trials: list[Trial], ballots: dict[int, _Ballot], slots: list[Slot]) -> VarianceSplit:
     """Random effects of task, criterion, trial, trial x criterion, judge and judge x criterion; the rest is repeats."""
-    rows: list[tuple[str, str, int, str, float]] = []
-    for trial in trials:
+    numbers: dict[tuple[str, str], int] = {}
+    rows: list[tuple[Any, ...]] = []
+    for place, trial in enumerate(trials):
         for criterion in trial.criteria:
             said = ballots[id(criterion)].known(slots)
             if not slots and criterion.verdict != "error":
                 said = [criterion.verdict]
+            number = numbers.setdefault((trial.task, criterion.id), len(numbers))
             for (judge, _), verdict in zip(slots or [("", 1)], said, strict=False):
                 if verdict:
-                    rows.append((trial.task, criterion.id, trial.number or 0, judge, float(verdict == "pass")))
-    found = variance_components(
-        [row[4] for row in rows],
-        {
-            "task": [row[0] for row in rows],
-            "criterion": [row[:2] for row in rows],
-            "trial": [(row[0], row[2]) for row in rows],
-            "answer": [row[:3] for row in rows],
-            "judge": [row[3] for row in rows],
-            "judge x criterion": [(row[3], *row[:2]) for row in rows],
-        },
-    )
-    retried = len({row[:3] for row in rows}) > len({row[:2] for row in rows})
-    repeated = len(rows) > len({row[:3] for row in rows})
+                    value = float(verdict == "pass")
+                    rows.append((value, trial.task, number, place, (place, number), judge, (judge, number)))
+    values, *levels = zip(*rows, strict=True) if rows else [()] * 7
+    factors = dict(zip(("task", "criterion", "trial", "answer", "judge", "judge x criterion"), levels, strict=True))
+    found = variance_components(values, factors)
+    n_answers = len(set(factors["answer"]))
+    retried = n_answers > len(set(factors["criterion"]))
+    repeated = len(rows) > n_answers
     rest = found["residual"] if repeated or retried else None
     split = VarianceSplit(n=len(rows), task=found["task"], criterion=found["criterion"])
     if repeated:

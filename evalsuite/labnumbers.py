@@ -195,11 +195,16 @@ def _work(records: list[TrialResult], rates: Rates) -> dict[str, Any]:
 
 def _inexact(criteria: list[CriterionResult]) -> list[dict[str, Any]]:
     found = {
-        (c.task, c.trial, c.resolved_file, c.resolution_rule): None
-        for c in criteria
-        if c.resolution_rule and any(rule not in EXACT for rule in re.split(r"[,;] *", c.resolution_rule))
+        (c.task, c.trial, c.resolved_file, c.resolution_rule): None for c in criteria if inexact(c.resolution_rule)
     }
     return [{"task": task, "trial": trial, "file": file, "rule": rule} for task, trial, file, rule in found]
+
+
+def inexact(rule: str | None) -> bool:
+    """Whether a deliverable was found under another name; `rule` has a part for each of several."""
+    if not rule or rule in EXACT:
+        return False
+    return any(part not in EXACT for part in re.split(r"[,;] *", rule))
 
 
 def usage_of(units: Iterable[QueryResult | CriterionResult | TrialResult]) -> dict[str, Any]:
@@ -226,9 +231,13 @@ def _spent(parts: list[tuple[dict[str, int], float | None]]) -> dict[str, Any]:
     Prefix reuse is the share of input tokens that a prefix cache served, as the provider reported it; where it reported
     none, the share that a cache could have served, reckoned from the prompts.
     """
-    totals = {name: sum(tokens.get(name, 0) for tokens, _ in parts) for name in ("input", "output", "cached")}
+    sums: Counter[str] = Counter()
+    for tokens, _ in parts:
+        for name, n in tokens.items():
+            sums[name] += n
+    totals = {name: sums[name] for name in ("input", "output", "cached")}
     reported = totals["cached"] > 0
-    reused = totals["cached"] if reported else sum(tokens.get("prefix", 0) for tokens, _ in parts)
+    reused = sums["cached" if reported else "prefix"]
     costs = [cost for _, cost in parts if cost is not None]
     silent = any(not tokens and cost is None for tokens, cost in parts)
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +46,8 @@ class Replies:
         self.make, self.store, self.timeout, self.concurrency = make, store, timeout, concurrency
         self.model = make()
         self.used = Used()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._failure: Exception | None = None
 
     async def ask(self, shape: type[Shape], prompt: str, *, system: str = "", number: int = 1) -> Shape:
         """One answer; `number` tells repeated questions apart. An answer of another shape is asked for once more.
@@ -58,7 +60,9 @@ class Replies:
             answer, used = kept
             self.used.stored += 1
         else:
-            answer, used = await self._answer(shape, prompt, system)
+            async with self._slots:
+                self._go_on()
+                answer, used = await self._answer(shape, prompt, system)
             self.used.requests += 1
             if file is not None:
                 record = {"key": key, "model": self.model.describe(), "answer": answer.model_dump(mode="json"), **used}
@@ -67,31 +71,46 @@ class Replies:
         self._count(used)
         return answer
 
-    def map(self, work: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
-        """`work` on every item, `concurrency` at a time, in an event loop of its own; results in order.
+    async def together(self, asks: Iterable[Awaitable[Result]]) -> list[Result]:
+        """Inside `map`: several at once, results in order. After a failure nothing more is asked, as in `map`."""
+        return _all(await asyncio.gather(*map(self._watched, asks), return_exceptions=True))
 
-        If some fail, the rest are still worked, so that what they cost is stored; then the first error is raised.
+    def map(self, work: Callable[[Item], Awaitable[Result]], items: Sequence[Item]) -> list[Result]:
+        """`work` on every item, `concurrency` items and requests at a time, in an event loop of its own; results in order.
+
+        After the first failure no more is asked; what is under way is waited for, so that what it costs is stored. Then
+        that failure is raised.
         """
 
         async def all_of_it() -> list[Result | BaseException]:
             slots = asyncio.Semaphore(self.concurrency)
+            self._slots, self._failure = asyncio.Semaphore(self.concurrency), None
             self.model = self.make()
 
             async def one(item: Item) -> Result:
                 async with slots:
-                    return await work(item)
+                    self._go_on()
+                    return await self._watched(work(item))
 
             try:
                 return await asyncio.gather(*(one(item) for item in items), return_exceptions=True)
             finally:
                 await self.model.close()
 
-        results: list[Result] = []
-        for found in asyncio.run(all_of_it()):
-            if isinstance(found, BaseException):
-                raise found
-            results.append(found)
-        return results
+        found = asyncio.run(all_of_it())
+        self._go_on()
+        return _all(found)
+
+    async def _watched(self, work: Awaitable[Result]) -> Result:
+        try:
+            return await work
+        except Exception as error:
+            self._failure = self._failure or error
+            raise
+
+    def _go_on(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     async def _answer(self, shape: type[Shape], prompt: str, system: str) -> tuple[Shape, dict[str, Any]]:
         messages = _messages(system, prompt)
@@ -124,6 +143,15 @@ class Replies:
         total.tokens = {name: count + used["tokens"].get(name, 0) for name, count in total.tokens.items()}
         total.cost = None if total.cost is None or used["cost"] is None else total.cost + used["cost"]
         total.seconds += used["seconds"]
+
+
+def _all(found: Sequence[Result | BaseException]) -> list[Result]:
+    results: list[Result] = []
+    for item in found:
+        if isinstance(item, BaseException):
+            raise item
+        results.append(item)
+    return results
 
 
 def _stored(file: Path, key: str, shape: type[Shape]) -> tuple[Shape, dict[str, Any]] | None:

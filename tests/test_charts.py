@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from evalsuite.records import Interval, Rate
-from evalsuite.reporting.charts import Bar, Point, frontier, interval_bars, pareto, ticks, visible, whisker
+from evalsuite.reporting.charts import (
+    Bar,
+    Cross,
+    Point,
+    against,
+    frontier,
+    interval_bars,
+    pareto,
+    ticks,
+    visible,
+    whisker,
+)
 
 NAMES = [
     "</title></svg><script>alert(1)</script>",
@@ -200,3 +211,23 @@ def test_a_cell_s_bar_is_in_proportion_and_empty_without_a_rate():
     assert (root.find("{*}circle").get("cx"), root.findtext("{*}title")) == ("60.0", "0.500 (0.250–1.000)")
     assert parsed(whisker(Interval(mean=1, low=None, high=None, n=1))).find("{*}circle").get("cx") == "115.0"
     assert whisker(Rate()) == ""
+
+
+def test_a_point_of_equal_scores_stands_on_the_diagonal_and_a_gap_below_it():
+    equal = Interval(mean=0.5, low=0.4, high=0.6, n=9)
+    low = Interval(mean=0.2, low=None, high=None, n=9)
+    root = parsed(against([Cross("even", equal, equal), Cross("oblique", equal, low)], "V", "R"))
+    diagonal = next(line for line in root.iter("{*}line") if line.get("class") == "frontier")
+    x1, y1, x2, y2 = (float(diagonal.get(name)) for name in ("x1", "y1", "x2", "y2"))
+    on_line = lambda x: y1 + (x - x1) * (y2 - y1) / (x2 - x1)  # noqa: E731
+    even, oblique = [(float(dot.get("cx")), float(dot.get("cy"))) for dot in root.iter("{*}circle")]
+    assert even[1] == pytest.approx(on_line(even[0]), abs=0.1)
+    assert oblique[1] > on_line(oblique[0])
+    assert "oblique: V 0.500 (0.400–0.600), R 0.200 (no interval)" in root.findtext("{*}desc")
+    assert len([line for line in root.iter("{*}line") if line.get("class") == "whisker"]) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_corpus_can_be_drawn_against(name):
+    value = Interval(mean=0.5, low=0.4, high=0.6, n=9)
+    parsed(against([Cross(name, value, value)], "V", "R"))

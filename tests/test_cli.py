@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from test_evaluate import EVALSUITE, shell, write_corpus
 
+from evalsuite.retrieval.retrievers import BUILTIN
+
 
 @pytest.fixture
 def corpus(tmp_path):
@@ -92,7 +94,7 @@ def test_list_names_every_retriever_with_its_settings():
     code, output, _ = run("retrieval", "list", "--json")
     assert code == 0
     listed = {entry["name"]: entry["settings"] for entry in json.loads(output)["retrievers"]}
-    assert set(listed) == {"bm25", "rank-bm25", "dense", "hybrid", "random", "prior", "runfile"}
+    assert set(listed) == set(BUILTIN)
     assert listed["bm25"] == {"k1": 1.5, "b": 0.75, "variant": "lucene", "stopwords": "en"}
     assert run("retrieval", "list")[0] == 0
 

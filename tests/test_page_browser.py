@@ -115,7 +115,7 @@ def test_words_are_found_in_the_judges_reasons_when_asked(reader):
     reader.page.fill("#filter", "not stated")
     assert shown(reader) == 0
     reader.page.check("#reasons")
-    reader.page.wait_for_function("document.querySelectorAll('.verdict-row').length > 0")
+    reader.page.wait_for_function("() => document.querySelectorAll('.verdict-row').length > 0")
     assert shown(reader) > 0
 
 
@@ -242,12 +242,12 @@ def test_reviews_of_a_colleague_are_taken_in_by_the_page(browser, page_file, tmp
     two = Reader(browser, page_file.as_uri())
     two.go("#/verdicts")
     two.page.set_input_files("#import-reviews", tmp_path / "theirs.json")
-    two.page.wait_for_function("document.body.innerText.includes('1 taken in')")
+    two.page.wait_for_function("() => document.body.innerText.includes('1 taken in')")
     two.page.select_option("select[aria-label=review]", "some")
     assert shown(two) == 1
     (tmp_path / "broken.json").write_text("{")
     two.page.set_input_files("#import-reviews", tmp_path / "broken.json")
-    two.page.wait_for_function("document.body.innerText.includes('Nothing was taken in: the file is not JSON')")
+    two.page.wait_for_function("() => document.body.innerText.includes('Nothing was taken in: the file is not JSON')")
     two.close()
     assert one.console == two.console == []
 
@@ -340,7 +340,7 @@ def test_a_verifier_is_set_against_the_retriever_with_the_gap_and_its_interval(b
 def test_a_view_that_opens_takes_the_focus_to_its_heading(reader):
     assert reader.page.evaluate("document.activeElement.tagName") == "BODY"
     reader.page.get_by_role("link", name="LAB", exact=True).click()
-    reader.page.wait_for_function("document.activeElement.tagName === 'H1'")
+    reader.page.wait_for_function("() => document.activeElement.tagName === 'H1'")
     assert reader.page.locator("h1:focus").inner_text()
 
 
@@ -348,7 +348,7 @@ def test_the_list_says_which_of_its_verdicts_is_shown(reader):
     reader.go(DISPUTED)
     assert "showing" not in reader.page.locator(".list > .status").inner_text()
     reader.page.keyboard.press("j")
-    reader.page.wait_for_function("document.querySelector('.list > .status').textContent.includes(', showing 1')")
+    reader.page.wait_for_function("() => document.querySelector('.list > .status').textContent.includes(', showing 1')")
 
 
 def test_the_keyboard_alone_reaches_help_filter_and_verdicts(reader):

@@ -93,7 +93,7 @@ def verdict_rows(chunks):
     columns = index["verdicts"]
     for row in range(columns["n"]):
         found = {key: values[row] for key, values in columns.items() if key != "n"}
-        criteria, number = index["criteria"], found["criterion"]
+        criteria, number = chunks["criteria"], found["criterion"]
         own = {key: criteria[key][number] for key in ("task", "id", "title", "critical")}
         own["contested"] = criteria["contested"].get(str(number))
         kinds, files = [*index["error_kinds"], None], [*index["files"], None]

@@ -1,12 +1,29 @@
-"""Intervals and paired tests: reproducible, grouped, and right as often as they say."""
+"""Intervals, paired tests, rank correlation and audits: reproducible, grouped, and equal to what others reckon."""
 
+import math
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
 import pytest
-from scipy.stats import permutation_test
+from scipy.stats import beta, kendalltau, norm, permutation_test, spearmanr, t
 
-from evalsuite.statistics import EXACT_GROUPS, FLIPS, bootstrap_means, group_numbers, holm, paired_difference
+from evalsuite.errors import InputError
+from evalsuite.statistics import (
+    EXACT_GROUPS,
+    FLIPS,
+    bootstrap_means,
+    group_numbers,
+    holm,
+    kendall_tau,
+    minimum_detectable_difference,
+    missing_rate,
+    paired_difference,
+    rank_correlation,
+    shared_clusters,
+    spearman,
+)
 
 
 def interval(values, groups=None, strata=None):
@@ -25,11 +42,20 @@ def test_the_mean_is_the_mean_and_the_interval_is_the_same_every_time():
     assert first[1] < first[0] < first[2]
 
 
-def test_the_interval_is_that_of_a_plain_bootstrap_loop():
-    values = np.random.default_rng(1).random(30)
+@pytest.mark.parametrize("n", [8, 30, 400])
+def test_the_interval_ends_at_hesterberg_s_percentiles_of_a_plain_bootstrap_loop(n):
+    values = np.random.default_rng(1).random(n)
     rng = np.random.default_rng(2)
-    means = [rng.choice(values, 30).mean() for _ in range(10_000)]
-    assert interval(values)[1:] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.005)
+    means = [rng.choice(values, n).mean() for _ in range(10_000)]
+    tail = norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
+    assert tail < 0.025
+    width = np.std(means)
+    assert interval(values)[1:] == pytest.approx(np.quantile(means, [tail, 1 - tail]), abs=0.25 * width)
+
+
+def test_importing_the_statistics_does_not_import_scipy():
+    code = "import sys, evalsuite.statistics; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_dependent_queries_in_one_group_widen_the_interval():
@@ -60,18 +86,6 @@ def test_columns_are_bootstrapped_together():
     both = bootstrap_means(np.hstack([values, 2 * values]), np.arange(40))
     for column in both:
         assert column[1] == pytest.approx(2 * column[0])
-
-
-@pytest.mark.parametrize("per_group", [1, 4])
-def test_intervals_cover_the_truth_about_as_often_as_they_say(per_group):
-    rng = np.random.default_rng(11)
-    covered = 0
-    for _ in range(200):
-        shared = rng.normal(0.4, 0.2, 40).repeat(per_group)
-        values = shared + rng.normal(0, 0.05, len(shared))
-        _, low, high = interval(values, np.arange(40).repeat(per_group))
-        covered += low <= 0.4 <= high
-    assert 0.89 <= covered / 200 <= 0.985
 
 
 # Paired differences
@@ -149,27 +163,6 @@ def test_one_group_has_a_mean_and_no_test():
     assert np.isnan([low, high, p]).all()
 
 
-@pytest.mark.parametrize("n", [10, 40])
-def test_where_nothing_differs_5_of_100_tests_say_otherwise(n):
-    noise = np.random.default_rng(12).standard_t(3, size=(n, 2000))
-    p = paired_difference(noise, np.arange(n))[3]
-    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 2000))
-
-
-def test_dependent_queries_pass_for_a_difference_unless_they_are_grouped():
-    rng = np.random.default_rng(13)
-    shared = rng.normal(0, 1, (20, 1000)).repeat(8, axis=0) + rng.normal(0, 0.3, (160, 1000))
-    grouped = paired_difference(shared, np.arange(20).repeat(8))[3]
-    assert np.mean(grouped <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 1000))
-    alone = paired_difference(shared, np.arange(160))[3]
-    assert np.mean(alone <= 0.05) > 0.3
-
-
-def test_a_real_difference_is_found():
-    values = np.random.default_rng(14).normal(0.3, 1, (200, 300))
-    assert np.mean(paired_difference(values, np.arange(200))[3] <= 0.05) > 0.95
-
-
 def test_holm_gives_the_values_of_r_s_p_adjust():
     assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
     assert holm([0.04, 0.001, 0.5, 0.012]) == pytest.approx([0.08, 0.004, 0.5, 0.036])
@@ -183,7 +176,181 @@ def test_holm_leaves_out_what_was_no_test():
     assert np.isnan(missing)
 
 
-def test_holm_keeps_the_chance_of_any_false_finding_at_the_level():
-    p = np.random.default_rng(15).random((4000, 10))
-    found = [min(holm(row)) <= 0.05 for row in p.tolist()]
-    assert np.mean(found) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 4000))
+# What belongs together
+
+
+def test_rows_that_share_a_label_through_others_are_one_cluster():
+    assert shared_clusters([["a"], ["b", "c"], ["d"], ["c", "a"]]).tolist() == [0, 0, 1, 0]
+
+
+def test_rows_without_labels_stand_alone_and_no_rows_give_no_cluster():
+    assert shared_clusters([[], ["a"], [], ["a"]]).tolist() == [0, 1, 2, 1]
+    assert shared_clusters([]).tolist() == []
+
+
+def test_a_long_chain_is_one_cluster_whatever_its_order():
+    links = np.random.default_rng(20).permutation(5000)
+    assert set(shared_clusters([(i, i + 1) for i in links.tolist()]).tolist()) == {0}
+    assert len(set(shared_clusters([(i, i + 1) for i in links.tolist() if i != 2500]).tolist())) == 2
+
+
+# Rank correlation
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_tau_is_scipy_s_tau_b_with_and_without_ties(levels):
+    rng = np.random.default_rng(levels)
+    for n in (2, 3, 12, 60):
+        x = rng.integers(levels, size=n)
+        y = x + rng.integers(levels, size=n)
+        assert kendall_tau(x, y) == pytest.approx(kendalltau(x, y).statistic, nan_ok=True)
+
+
+def test_the_same_order_has_a_tau_of_1_the_opposite_one_of_minus_1_and_a_constant_none():
+    x = np.array([0.1, 0.5, 0.2])
+    assert kendall_tau(x, x * 10) == 1
+    assert kendall_tau(x, -x) == -1
+    assert math.isnan(kendall_tau(x, np.ones(3)))
+
+
+def test_rank_correlation_is_the_tau_of_the_means():
+    rng = np.random.default_rng(21)
+    first, second = rng.random((2, 30, 6))
+    tau, low, high = rank_correlation(first, second, np.arange(30))
+    assert tau == pytest.approx(kendalltau(first.mean(axis=0), second.mean(axis=0)).statistic)
+    assert -1 <= low < tau < high <= 1
+    assert rank_correlation(first, second, np.arange(30)) == (tau, low, high)
+
+
+def test_a_view_agrees_with_itself_in_every_resample_though_its_queries_are_noisy():
+    scores = np.random.default_rng(22).random((20, 5))
+    assert rank_correlation(scores, scores, np.arange(20)) == (1, 1, 1)
+
+
+def test_systems_apart_only_by_rounding_are_tied():
+    scores = np.random.default_rng(23).random((20, 3))
+    doubled = np.column_stack([scores, scores[:, 0] + 1e-15])
+    assert rank_correlation(doubled, doubled[:, [0, 1, 2, 0]], np.arange(20))[0] == 1
+
+
+def test_a_query_that_only_one_of_the_two_has_counts_for_that_one():
+    rng = np.random.default_rng(24)
+    first, second = rng.random((2, 40, 5))
+    first[:10], second[30:] = np.nan, np.nan
+    tau, low, high = rank_correlation(first, second, np.arange(40))
+    assert tau == pytest.approx(kendalltau(first[10:].mean(axis=0), second[:30].mean(axis=0)).statistic)
+    assert low <= tau <= high
+
+
+def test_queries_of_one_group_widen_the_interval_of_tau():
+    rng = np.random.default_rng(25)
+    few = np.linspace(0, 0.3, 6) + rng.normal(0, 0.3, (2, 12, 6))
+    first, second = few.repeat(8, axis=1)
+    _, low, high = rank_correlation(first, second, np.arange(12).repeat(8))
+    _, single_low, single_high = rank_correlation(first, second, np.arange(96))
+    assert high - low > 1.5 * (single_high - single_low)
+
+
+def test_one_group_gives_a_correlation_and_no_interval():
+    x, y = np.random.default_rng(26).random((2, 9))
+    one = np.zeros(9, dtype=int)
+    assert np.isnan(spearman(x, y, one)[1:]).all()
+    scores = np.random.default_rng(27).random((9, 4))
+    tau, *ends = rank_correlation(scores, scores, one)
+    assert tau == 1 and np.isnan(ends).all()
+
+
+@pytest.mark.parametrize("levels", [4, 10_000])
+def test_rho_is_scipy_s_with_and_without_ties(levels):
+    rng = np.random.default_rng(levels)
+    x = rng.integers(levels, size=50)
+    y = x + rng.integers(levels, size=50)
+    rho, low, high = spearman(x, y, np.arange(50))
+    assert rho == pytest.approx(spearmanr(x, y).statistic)
+    assert low < rho < high <= 1
+
+
+def test_the_interval_of_rho_takes_ranks_anew_in_every_resample():
+    rng = np.random.default_rng(28)
+    n = 25
+    x = rng.integers(6, size=n)
+    y = x + rng.integers(6, size=n)
+    draws = (rng.integers(n, size=n) for _ in range(4000))
+    plain = [spearmanr(x[rows], y[rows]).statistic for rows in draws]
+    tail = norm.cdf(-math.sqrt(n / (n - 1)) * t.ppf(0.975, n - 1))
+    assert spearman(x, y, np.arange(n))[1:] == pytest.approx(np.quantile(plain, [tail, 1 - tail]), abs=0.05)
+
+
+def test_rho_of_a_constant_is_none():
+    assert np.isnan(spearman(np.ones(5), np.arange(5), np.arange(5))).all()
+
+
+# Power
+
+
+def test_the_minimum_detectable_difference_of_independent_units_is_bloom_s():
+    values = np.random.default_rng(29).normal(0, 0.3, 50)
+    error = values.std(ddof=1) / math.sqrt(50)
+    found = minimum_detectable_difference(values, np.arange(50))
+    assert found == pytest.approx((t.ppf(0.975, 49) + t.ppf(0.8, 49)) * error)
+    assert minimum_detectable_difference(values, np.arange(50), power=0.9) > found
+    assert minimum_detectable_difference(values, np.arange(50), level=0.01) > found
+    assert minimum_detectable_difference(values + 5, np.arange(50)) == pytest.approx(found)
+
+
+def test_copies_of_a_unit_in_its_group_detect_nothing_more():
+    values = np.random.default_rng(30).normal(0, 0.3, 20)
+    alone = minimum_detectable_difference(values, np.arange(20))
+    assert minimum_detectable_difference(values.repeat(5), np.arange(20).repeat(5)) == pytest.approx(alone)
+
+
+def test_five_groups_can_detect_nothing_at_5_percent():
+    assert min(paired([1.0] * 5)[3], 1) > 0.05 >= paired([1.0] * 6)[3]
+    values = np.arange(6) / 10
+    assert math.isnan(minimum_detectable_difference(values[:5], np.arange(5)))
+    assert minimum_detectable_difference(values, np.arange(6)) > 0
+
+
+# What judgements miss
+
+
+def test_the_missing_rate_scales_each_sample_to_its_stratum():
+    rate, low, high = missing_rate([(100, 50, 10), (1000, 100, 1)], known=70)
+    assert rate == pytest.approx(30 / (30 + 70))
+    assert low < rate < high
+
+
+def test_the_limits_of_one_large_stratum_are_clopper_and_pearson_s():
+    size, judged, relevant, known = 10**9, 200, 6, 10**7
+    _, low, high = missing_rate([(size, judged, relevant)], known)
+    for end, share in ((low, beta.ppf(0.025, 6, 195)), (high, beta.ppf(0.975, 7, 194))):
+        assert end == pytest.approx(share * size / (share * size + known), rel=1e-5)
+
+
+def test_a_sample_without_a_find_says_how_much_may_still_be_missed():
+    rate, low, high = missing_rate([(1000, 100, 0)], known=50)
+    assert rate == low == 0
+    assert 0 < high < 0.5
+    assert missing_rate([(1000, 500, 0)], known=50)[2] < high
+
+
+def test_a_stratum_judged_in_full_is_certain():
+    assert missing_rate([(100, 100, 10)], known=90) == pytest.approx((0.1, 0.1, 0.1))
+    assert missing_rate([(0, 0, 0)], known=90) == (0, 0, 0)
+
+
+def test_what_was_found_is_missed_for_certain_and_what_was_judged_is_not_more():
+    _, low, high = missing_rate([(12, 10, 5)], known=5)
+    assert low >= 5 / 10 - 1e-12
+    assert high <= 7 / 12 + 1e-12
+
+
+def test_nothing_relevant_anywhere_has_no_missing_rate():
+    rate, _, high = missing_rate([(10, 5, 0)], known=0)
+    assert math.isnan(rate) and high == 1
+
+
+@pytest.mark.parametrize("stratum", [(10, 0, 0), (10, 5, 6), (5, 10, 1), (10, 5, -1)])
+def test_a_stratum_that_cannot_be_is_named(stratum):
+    with pytest.raises(InputError, match=r"stratum 2.*relevant <= judged <= size"):
+        missing_rate([(10, 5, 1), stratum], known=3)

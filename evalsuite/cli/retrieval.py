@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_ending, print_json, progress
+from evalsuite.cli.corpuslint import lint
+from evalsuite.cli.gap import gap
+from evalsuite.cli.pool import pool
+from evalsuite.cli.versions import versions
 
 if TYPE_CHECKING:
     from evalsuite.retrieval.evaluate import Outcome
@@ -90,11 +94,12 @@ def list_(as_json: Json = False, debug: Debug = False) -> int:
     from rich.table import Table
 
     table = Table(title="retrievers", title_justify="left")
-    for column in ("name", "settings (with defaults)", "what it is"):
+    for column in ("name", "role", "track", "settings (with defaults)", "what it is"):
         table.add_column(column)
     for entry in found["retrievers"]:
-        settings = ", ".join(f"{key}={value}" for key, value in entry["settings"].items())
-        table.add_row(entry["name"], settings, entry["about"])
+        lacking = entry["required"]
+        settings = ", ".join(f"{key}={'...' if key in lacking else value}" for key, value in entry["settings"].items())
+        table.add_row(entry["name"], entry["role"], entry["track"], settings, entry["about"])
     console = Console()
     console.print(table, markup=False)
     console.print("plug-ins: " + (", ".join(found["plugins"]) or "none installed"), markup=False)
@@ -157,3 +162,9 @@ def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
 def _some(names: list[str]) -> str:
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     return f"{len(names)} queries ({shown})" if len(names) != 1 else f"query {shown}"
+
+
+retrieval.command("pool")(pool)
+retrieval.command("lint")(lint)
+retrieval.command("gap")(gap)
+retrieval.command("versions")(versions)

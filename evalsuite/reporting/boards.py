@@ -15,6 +15,7 @@ from evalsuite.reporting.standings import Board, Standings
 APART = {
     "": "",
     "verifier": ": verifiers, which rescore what others found",
+    "second-stage": ": second stages, which reorder what a first stage found",
     "audit": ": audit agents, which see the rubric or the reference",
 }
 PLOTS = {"retrieval": ("ms/query", "index MB", "cost $"), "lab": ("s/trial", "agent $/trial")}

@@ -39,6 +39,15 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Cross:
+    """One point of `against`: two values with their intervals."""
+
+    name: str
+    x: Interval
+    y: Interval
+
+
+@dataclass(frozen=True)
 class Point:
     """One system of `pareto`; where `x` is None, `why` says so in words."""
 
@@ -228,6 +237,42 @@ def _list(
     legend = "* on the line: no system is as good in both and better in one"
     parts.append(_text(2, top + 17 * rows, legend, "start", 10, room=WIDTH))
     return parts, [*told, legend], top + 17 * rows
+
+
+def against(points: Sequence[Cross], x_label: str, y_label: str) -> Markup:
+    """Two scores of the same scale against each other, with the diagonal on which they are equal; all numbers in its description."""
+    x_label, y_label = visible(x_label), visible(y_label)
+    ends = [end for point in points for value in (point.x, point.y) for end in (value.mean, value.low, value.high)]
+    marks = ticks(
+        min(0.0, *(end for end in ends if end is not None)), max(1.0, *(end for end in ends if end is not None))
+    )
+    left, right, top, bottom = 46.0, WIDTH - 60.0, 24.0, 278.0
+    across, up = _Axis(marks[0], marks[-1], left, right), _Axis(marks[0], marks[-1], bottom, top)
+    parts = [_text(2, 12, y_label, "start", 11, room=WIDTH)]
+    for mark, tick in zip(marks, _named(marks), strict=True):
+        parts.append(_line("axis", left, up(mark), right, up(mark), opacity=0.25))
+        parts.append(_line("axis", across(mark), top, across(mark), bottom, opacity=0.25))
+        parts.append(_text(left - 6, up(mark) + 4, tick, "end", 10))
+        parts.append(_text(across(mark), bottom + 16, tick, "middle", 10))
+    parts.append(_text(right, bottom + 31, x_label, "end", 11, room=WIDTH))
+    diagonal = left, bottom, right, top
+    parts.append(_line("frontier", *diagonal, dashes="4 3"))
+    placed = [(across(point.x.mean), up(point.y.mean)) for point in points]
+    lines: list[Box] = []
+    for point, (x, y) in zip(points, placed, strict=True):
+        if point.x.low is not None and point.x.high is not None:
+            lines.append((across(point.x.low), y, across(point.x.high), y))
+        if point.y.low is not None and point.y.high is not None:
+            lines.append((x, up(point.y.high), x, up(point.y.low)))
+        parts.append(_dot(x, y))
+    parts += [_line("whisker", *line, opacity=0.6) for line in lines]
+    parts += _labels([point.name for point in points], placed, lines, (left, top, right, bottom))
+    told = [
+        f"{isolated(point.name)}: {x_label} {number(point.x.mean, point.x.low, point.x.high)}, "
+        f"{y_label} {number(point.y.mean, point.y.low, point.y.high)}"
+        for point in points
+    ]
+    return _svg(f"{y_label} against {x_label}", told, WIDTH, bottom + 40, parts)
 
 
 def _steps(corners: list[tuple[float, float]], right: float) -> list[Box]:

@@ -13,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, islice
 from typing import Any
 
+from pydantic_core import to_json
+
 LEVEL = 6  # 9 saves 2 % more and takes two and a half times as long
 AHEAD = 4  # chunks being compressed
 WRAPPER = 64  # what the page's markup adds to a chunk
@@ -59,10 +61,9 @@ def in_base64(size: int) -> int:
 def as_json(value: Any) -> bytes:
     """Compact JSON that a browser reads: a number that is not finite is null, half a surrogate pair a question mark."""
     try:
-        text = _encoder.encode(value)
-    except ValueError:  # NaN, infinity or a whole number of thousands of digits in somebody's extra key
-        text = _encoder.encode(_finite(value))
-    return text.encode("utf-8", "replace")
+        return to_json(value, inf_nan_mode="null")  # five times as fast
+    except ValueError:  # half a pair, or nested deeper than it goes
+        return _encoder.encode(_finite(value)).encode("utf-8", "replace")
 
 
 def _finite(value: Any) -> Any:

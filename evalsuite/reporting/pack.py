@@ -12,7 +12,7 @@ from evalsuite.records import LabSummary
 from evalsuite.reporting import querydata, trialdata, verdictdata
 from evalsuite.reporting.chunks import WRAPPER, Chunk, as_json, chunks_of, deflated, in_base64
 from evalsuite.reporting.review import in_force
-from evalsuite.reporting.sections import Section, collector_paused
+from evalsuite.reporting.sections import Section
 from evalsuite.reporting.trialdata import Files, Trial
 from evalsuite.storage import now
 
@@ -32,23 +32,12 @@ def pack(
     *,
     served: bool = False,
 ) -> Iterator[tuple[str, str]]:
-    """(name, base64 of gzipped JSON) of every chunk; "index" comes last.
+    """(name, base64 of gzipped JSON) of every chunk; "criteria" comes first, "index" last.
 
     `groups` are numbers of comparable sections, best first; every section is in one. The index, verdicts, queries and
     trial records are always in; then come deliverables, documents, and transcripts, those of trials with errors first,
     until all chunks together take `limit` bytes.
     """
-    with collector_paused():
-        yield from _packed(sections, groups, {"pairs": list(pairs), "twins": list(twins)}, limit, served)
-
-
-def _packed(
-    sections: Sequence[Section],
-    groups: Sequence[Sequence[int]],
-    tests: dict[str, Any],
-    limit: int,
-    served: bool,
-) -> Iterator[tuple[str, str]]:
     group_of = [0] * len(sections)
     for number, runs in enumerate(groups):
         for run in runs:
@@ -57,6 +46,7 @@ def _packed(
     tasks = verdictdata.Numbers()
     rows = verdictdata.rows_of(sections)
     trials = list(trialdata.trials_of(sections))
+    verdicts, criteria = verdictdata.verdict_index(sections, rows, group_of, tasks)
     head = {
         "format": FORMAT,
         "created": now(),
@@ -64,9 +54,10 @@ def _packed(
         "served": served,
         "runs": [_run(section, group_of[run]) | {"run": names[run]} for run, section in enumerate(sections)],
         "groups": [_group(sections, runs) for runs in groups],
-        **tests,
+        "pairs": list(pairs),
+        "twins": list(twins),
         **querydata.query_index(sections, group_of),
-        **verdictdata.verdict_index(sections, rows, group_of, tasks),
+        **verdicts,
         "trials": [trial.entry(tasks) for trial in trials],
         "tasks": [{"id": task, "area": task.partition("/")[0] if "/" in task else ""} for task in tasks],
         "reviews": [
@@ -78,9 +69,10 @@ def _packed(
         "rows": {"queries": querydata.ROWS, "verdicts": verdictdata.ROWS},
     }
     index = Chunk(as_json(head)[:-1])
-    del head
+    del head, verdicts
     budget = _Budget(limit - index.cost - TAIL - RESERVED * len(trials))
     for name, chunk in chain(
+        [("criteria", Chunk(as_json(criteria)))],
         chunks_of("query", querydata.query_rows(sections), querydata.ROWS),
         chunks_of("verdict", verdictdata.verdict_rows(rows), verdictdata.ROWS),
     ):

@@ -18,7 +18,7 @@ from evalsuite.reporting.pack import pack
 from evalsuite.reporting.paired import twin_differences
 from evalsuite.reporting.rendering import environment
 from evalsuite.reporting.script import policy, script, style
-from evalsuite.reporting.sections import Section, read_sections
+from evalsuite.reporting.sections import Section, collector_paused, read_sections
 from evalsuite.reporting.standings import grouped, standings
 from evalsuite.storage import atomic_file, now
 
@@ -48,6 +48,7 @@ def build(paths: Iterable[Path], output: Path, *, limit: int = LIMIT) -> Page:
     return Page(output, len(sections), len(failures(sections)))
 
 
+@collector_paused()
 def write(sections: Sequence[Section], stream: IO[bytes], *, limit: int = LIMIT, served: bool = False) -> None:
     """The page as bytes of UTF-8. A `served` one saves reviews to the server it comes from."""
     head = _overview(sections, served).encode(errors="backslashreplace")
@@ -58,7 +59,7 @@ def write(sections: Sequence[Section], stream: IO[bytes], *, limit: int = LIMIT,
     *details, index = pack(sections, comparable, tested, list(_twins(sections)), room, served=served)
     stream.write(head)
     stream.write(_block(*index))
-    stream.write(own)  # shows the first rows while the browser still reads what follows
+    stream.write(own)  # shows the first rows while the browser still reads what follows, the criteria first
     for name, packed in details:
         stream.write(_block(name, packed))
     stream.write(b"</body>\n</html>\n")

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from evalsuite.labtrials import mean, trials_of
 from evalsuite.reporting.comparable import Run, queries_of
 from evalsuite.statistics import LEVEL, Floats, group_numbers, holm, paired_difference
+from evalsuite.twins import twin_pairs
 
 HEADLINE = "nDCG@10"
 LAB_MEASURES = ("all_pass", "criterion_rate_macro")
@@ -135,12 +136,9 @@ def differences(old: Table, new: Table) -> dict[str, Difference]:
 def twin_differences(run: Run) -> dict[str, Difference]:
     """Per measure how much less the oblique query of a pair of twins gets than the literal one: the mean of oblique - literal.
 
-    Of two twins of one mechanism, or of none, the one that names the other is taken for the literal one. Clusters are those
-    of the oblique queries; p-values are corrected over the measures. Empty without twins.
+    Clusters are those of the oblique queries; p-values are corrected over the measures. Empty without twins (`twin_pairs`).
     """
-    by_id = {query.id: query for query in queries_of(run)}
-    pairs = [(by_id[q.twin_of], q) for q in by_id.values() if q.twin_of in by_id]
-    pairs = [(b, a) if a.mechanism == "surface" != b.mechanism else (a, b) for a, b in pairs]
+    pairs = twin_pairs(queries_of(run))
     if not pairs:
         return {}
     names = list(pairs[0][0].measures)

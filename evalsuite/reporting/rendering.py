@@ -13,6 +13,7 @@ from evalsuite.reporting import words
 from evalsuite.reporting.agreement import report_of
 from evalsuite.reporting.boards import bars, chance, difference, measured, plots, resources, title
 from evalsuite.reporting.charts import visible
+from evalsuite.reporting.recognised import recognised, recognised_chart
 from evalsuite.reporting.standings import problem
 
 LONGEST = 10_000
@@ -28,7 +29,14 @@ def environment() -> Environment:
         trim_blocks=True,
         finalize=_shown,
     )
-    found.globals.update(title=title, bars=bars, plots=plots, resources=resources)
+    found.globals.update(
+        title=title,
+        bars=bars,
+        plots=plots,
+        resources=resources,
+        recognised=recognised,
+        recognised_chart=recognised_chart,
+    )
     found.filters.update(
         chance=chance,
         cost=words.cost,

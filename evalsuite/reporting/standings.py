@@ -84,13 +84,14 @@ class Standings:
 
 
 def role(section: Section) -> str:
-    """What sets a run apart from systems one could use: "verifier", "audit", or "" for nothing.
+    """What sets a run apart from first-stage retrievers and agents: "verifier", "second-stage", "audit", or "" for nothing.
 
-    A verifier rescores a pool that others found; an audit agent sees the rubric or the reference, which its run notes.
+    A verifier rescores a pool that others found, a second stage what a first stage found; an audit agent sees the rubric or
+    the reference, which its run notes.
     """
     told = section.manifest.system.get("role")
-    if told == "verifier":
-        return "verifier"
+    if told in ("verifier", "second-stage"):
+        return str(told)
     return "audit" if told == "audit" or any(note.endswith("; no score") for note in section.manifest.notes) else ""
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import nsmallest
 from typing import Any, NamedTuple
 
 from evalsuite.errors import RunError
 from evalsuite.judgenumbers import by_judge
-from evalsuite.labnumbers import EXACT
+from evalsuite.labnumbers import inexact
 from evalsuite.records import CriterionResult, TrialResult, Verdict
 from evalsuite.reporting.review import as_record, record_hash
 from evalsuite.reporting.sections import Section
 
 ROWS = 512
+OPENING = 100
+COLUMNS = ("run", "criterion", "trial", "verdict", "error_kind", "bits", "cause", "file")
 VERDICTS = ("error", "fail", "pass")
 CAUSES = ("", "format", "judge-contested", "not read", "read, not used", "wrong")
 JUDGES_DISAGREE, VOTES_DISAGREE, UNSUPPORTED, CONTESTED, CRITICAL, NO_JUDGE, OVER_TRIALS, OVER_RUNS, INEXACT = (
@@ -61,13 +64,15 @@ def rows_of(sections: Sequence[Section]) -> list[Row]:
 
 def verdict_index(
     sections: Sequence[Section], rows: Sequence[Row], group_of: Sequence[int], tasks: Numbers
-) -> dict[str, Any]:
-    """{"verdicts", "error_kinds", "files", "causes", "criteria"}; tasks that are new are numbered in `tasks`."""
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """{"verdicts", "error_kinds", "files", "causes", "counts", "opening", "criteria"} for the index, and all criteria.
+
+    `opening` are the rows that the page shows first: errors, then failures, then passes; the index has the criteria of these.
+    Tasks that are new are numbered in `tasks`.
+    """
     kinds, files, places = Numbers(), Numbers(), Numbers()
     criteria: dict[str, Any] = {"task": [], "id": [], "title": [], "critical": [], "contested": {}}
-    columns: dict[str, list[int]] = {
-        key: [] for key in ("run", "criterion", "trial", "verdict", "error_kind", "bits", "cause", "file")
-    }
+    found: list[tuple[int, ...]] = []
     trials = {
         (run, unit.task, unit.trial): unit
         for run, section in enumerate(sections)
@@ -88,45 +93,45 @@ def verdict_index(
         if unit.contested:
             criteria["contested"].setdefault(place, unit.contested)
         bits = _bits(unit)
-        bits |= OVER_TRIALS * ((run, unit.task, unit.id) in over_trials)
-        bits |= OVER_RUNS * ((group_of[run], unit.task, unit.id, unit.trial) in over_runs)
-        found = (
-            run,
-            place,
-            unit.trial,
-            VERDICTS.index(unit.verdict),
-            kinds.of(unit.error_kind),
-            bits,
-            CAUSES.index(cause(unit, bits, trials.get((run, unit.task, unit.trial)))),
-            files.of(unit.resolved_file),
-        )
-        for column, value in zip(columns.values(), found, strict=True):
-            column.append(value)
-    return {
+        if over_trials and (run, unit.task, unit.id) in over_trials:
+            bits |= OVER_TRIALS
+        if over_runs and (group_of[run], unit.task, unit.id, unit.trial) in over_runs:
+            bits |= OVER_RUNS
+        why = CAUSES.index(cause(unit, bits, trials.get((run, unit.task, unit.trial))))
+        verdict, kind, file = VERDICTS.index(unit.verdict), kinds.of(unit.error_kind), files.of(unit.resolved_file)
+        found.append((run, place, unit.trial, verdict, kind, bits, why, file))
+    columns = dict(zip(COLUMNS, zip(*found, strict=True) if found else [()] * len(COLUMNS), strict=True))
+    opening = nsmallest(OPENING, range(len(rows)), key=columns["verdict"].__getitem__)
+    first = {columns["criterion"][row] for row in opening}
+    some = {key: {place: criteria[key][place] for place in first} for key in criteria if key != "contested"}
+    index = {
         "verdicts": {"n": len(rows), **columns},
         "error_kinds": list(kinds),
         "files": list(files),
         "causes": CAUSES,
-        "criteria": criteria,
+        "counts": {name: Counter(columns[name]) for name in ("verdict", "bits", "cause")},
+        "opening": opening,
+        "criteria": some | {"contested": criteria["contested"]},
     }
+    return index, criteria
 
 
 def doubtful(sections: Sequence[Section]) -> Counter[str]:
     """How many verdicts are an "error", rest on an "unsupported" quote, are "disputed" by judges, have "flipped" between trials."""
-    found: Counter[str] = Counter()
-    over_trials: Counter[Any] = Counter()
-    seen: list[tuple[Any, Verdict]] = []
+    bits: Counter[int] = Counter()
+    over_trials: dict[Any, list[Verdict]] = {}
     for run, section in enumerate(sections):
         for unit in section.units:
             if isinstance(unit, CriterionResult):
-                bits, key = _bits(unit), (run, unit.task, unit.id)
-                found["error"] += unit.verdict == "error"
-                found["unsupported"] += bool(bits & UNSUPPORTED)
-                found["disputed"] += bool(bits & JUDGES_DISAGREE)
-                over_trials[key] += 1
-                seen.append((key, unit.verdict))
-    found["flipped"] = sum(over_trials[key] for key in _differing(seen))
-    return found
+                bits[_bits(unit)] += 1
+                over_trials.setdefault((run, unit.task, unit.id), []).append(unit.verdict)
+    verdicts = over_trials.values()
+    return Counter(
+        error=sum(said.count("error") for said in verdicts),
+        unsupported=sum(n for found, n in bits.items() if found & UNSUPPORTED),
+        disputed=sum(n for found, n in bits.items() if found & JUDGES_DISAGREE),
+        flipped=sum(len(said) for said in verdicts if "pass" in said and "fail" in said),
+    )
 
 
 def _differing(verdicts: Iterable[tuple[Any, Verdict]]) -> set[Any]:
@@ -137,22 +142,22 @@ def _differing(verdicts: Iterable[tuple[Any, Verdict]]) -> set[Any]:
 
 def _bits(unit: CriterionResult) -> int:
     bits = CONTESTED * bool(unit.contested) | CRITICAL * unit.critical
-    said: dict[str, list[Verdict]] = {}
+    judged = []
     for vote in unit.votes:
         if vote.error_kind == "unsupported_quote":
             bits |= UNSUPPORTED
         if by_judge(vote):
-            said.setdefault(vote.judge, []).append(vote.verdict)
-    if len(unit.votes) > 1 and said:
-        known = [[verdict for verdict in votes if verdict != "error"] for votes in said.values()]
-        bits |= VOTES_DISAGREE * any(len(set(votes)) > 1 for votes in known)
-        bits |= JUDGES_DISAGREE * (len({2 * votes.count("pass") > len(votes) for votes in known if votes}) > 1)
-    if unit.votes and not said and unit.verdict != "error":
+            judged.append(vote)
+    if len(judged) > 1:
+        known: dict[str, list[Verdict]] = {}
+        for vote in judged:
+            if vote.verdict != "error":
+                known.setdefault(vote.judge, []).append(vote.verdict)
+        bits |= VOTES_DISAGREE * any(len(set(votes)) > 1 for votes in known.values())
+        bits |= JUDGES_DISAGREE * (len({2 * votes.count("pass") > len(votes) for votes in known.values()}) > 1)
+    if unit.votes and not judged and unit.verdict != "error":
         bits |= NO_JUDGE
-    rule = unit.resolution_rule
-    if rule and rule not in EXACT and any(part not in EXACT for part in re.split(r"[,;] *", rule)):
-        bits |= INEXACT
-    return bits
+    return bits | INEXACT * inexact(unit.resolution_rule)
 
 
 def cause(unit: CriterionResult, bits: int, trial: TrialResult | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import sys
@@ -22,10 +23,10 @@ from evalsuite.records import Manifest, QueryResult, Suite, Summary
 from evalsuite.retrieval.corpus import Corpus
 from evalsuite.retrieval.formats import load_corpus
 from evalsuite.retrieval.measures import DEFAULT_MEASURES, Graded, Measure
-from evalsuite.retrieval.retrievers import Hits, Retriever, System, create
+from evalsuite.retrieval.retrievers import Builtin, Hits, Retriever, System, create
 from evalsuite.retrieval.runs import Run, in_order, run_lines
 from evalsuite.retrieval.texts import write_texts
-from evalsuite.statistics import LEVEL, RESAMPLES, SEED
+from evalsuite.statistics import INTERVAL, LEVEL, RESAMPLES, SEED
 from evalsuite.storage import (
     RunWriter,
     atomic_file,
@@ -112,6 +113,8 @@ class _Evaluation:
     def __init__(
         self, corpus: Corpus, system: System, depth: int | None, measures: list[str], out: Path, fresh: bool
     ) -> None:
+        if isinstance(system.retriever, Builtin):
+            corpus = system.retriever.scope(corpus)
         self.corpus, self.system, self.depth = corpus, system, depth
         self.measures = [Measure.parse(name) for name in measures]
         self.manifest = _manifest(corpus, system, depth, measures)
@@ -176,35 +179,16 @@ class _Evaluation:
                     began = time.perf_counter()
                     found = self.system.retriever.search(queries, min(wanted, len(corpus)))
                     spent += time.perf_counter() - began
-                    run = in_order(self._as_run(found, start, len(queries)), corpus, self.depth)
+                    run = in_order(as_run(found, corpus, start, len(queries), self.system.name), corpus, self.depth)
                     with atomic_file(self.path / "artifacts" / "parts" / f"{start:08d}.gz") as stream:
                         stream.write(run_lines(run, corpus, slug(self.system.name)))
+                    if isinstance(self.system.retriever, Builtin) and self.system.retriever.trace:
+                        lines = "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in self.system.retriever.trace)
+                        with atomic_file(self.path / "artifacts" / "trace" / f"{start:08d}.jsonl") as stream:
+                            stream.write(lines.encode("utf-8", "replace"))
                     writer.append(unit for unit in self._grade(run, start, len(queries)) if unit.key not in writer.done)
                 advance(len(queries))
         return spent
-
-    def _as_run(self, found: Any, start: int, n: int) -> Run:
-        """What a retriever returned, checked: Hits, or {query id: {document id: score}}."""
-        where = f"retriever {self.system.name}"
-        if isinstance(found, dict):
-            asked = {query.id for query in self.corpus.queries[start : start + n]}
-            if extra := [name for name in found if name not in asked]:
-                raise RunError(f"search answered query {extra[0]!r}, which it was not asked", where=where)
-            return Run.of_dicts(self.corpus, found, where)
-        if not isinstance(found, Hits):
-            raise RunError(f"search must return Hits or a dict of dicts; found {type(found).__name__}", where=where)
-        documents, scores = np.asarray(found.documents, np.int64), np.asarray(found.scores, np.float64)
-        if documents.ndim != 2 or documents.shape != scores.shape or len(documents) != n:
-            raise RunError(
-                f"Hits must be two arrays of shape ({n}, k); found {documents.shape}, {scores.shape}", where=where
-            )
-        present = documents >= 0
-        if documents.max(initial=-1) >= len(self.corpus) or not np.isfinite(scores[present]).all():
-            raise RunError("Hits hold a document number out of range, or a score that is not finite", where=where)
-        ordered = np.sort(documents, axis=1)
-        if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
-            raise RunError("Hits rank a document twice for one query", where=where)
-        return Run(np.arange(start, start + n), documents, np.where(present, scores, -np.inf))
 
     def _grade(self, run: Run, start: int, n: int) -> Iterable[QueryResult]:
         corpus = self.corpus
@@ -267,12 +251,13 @@ class _Evaluation:
             "cost": _known(facts.pop("cost", 0 if self.system.builtin else None)),
             "seconds": {part: round(value, 3) for part, value in seconds.items()},
             "queries_per_second": round(searched / seconds["search"], 1) if seconds["search"] > 0 else None,
+            "seconds_per_query": _percentiles(facts.pop("seconds_per_query", None)),
             "index_bytes": facts.pop("index_bytes", None),
             "peak_memory_bytes": _peak_memory(),
             "index_cached": facts.pop("cached", False),
             "query_vectors_cached": facts.pop("query_vectors_cached", False),
         }
-        notes = list(self.manifest.notes)
+        notes = [*self.manifest.notes, *(f"{self.system.name}: {note}" for note in facts.pop("notes", []))]
         if resumed:
             notes.append(f"resumed: {resumed} of {len(self.corpus.queries)} queries were graded in an earlier session")
         if facts.get("truncated_share"):
@@ -281,6 +266,30 @@ class _Evaluation:
                 f"{self.system.name}: {share:.1%} of documents are longer than the {limit} tokens the model reads, and are cut"
             )
         return {"usage": usage, "notes": notes, "system": {**self.manifest.system, "facts": facts}}
+
+
+def as_run(found: Any, corpus: Corpus, start: int, n: int, name: str) -> Run:
+    """What retriever `name` returned for queries start..start+n-1, checked: Hits, or {query id: {document id: score}}."""
+    where = f"retriever {name}"
+    if isinstance(found, dict):
+        asked = {query.id for query in corpus.queries[start : start + n]}
+        if extra := [name for name in found if name not in asked]:
+            raise RunError(f"search answered query {extra[0]!r}, which it was not asked", where=where)
+        return Run.of_dicts(corpus, found, where)
+    if not isinstance(found, Hits):
+        raise RunError(f"search must return Hits or a dict of dicts; found {type(found).__name__}", where=where)
+    documents, scores = np.asarray(found.documents, np.int64), np.asarray(found.scores, np.float64)
+    if documents.ndim != 2 or documents.shape != scores.shape or len(documents) != n:
+        raise RunError(
+            f"Hits must be two arrays of shape ({n}, k); found {documents.shape}, {scores.shape}", where=where
+        )
+    present = documents >= 0
+    if documents.max(initial=-1) >= len(corpus) or not np.isfinite(scores[present]).all():
+        raise RunError("Hits hold a document number out of range, or a score that is not finite", where=where)
+    ordered = np.sort(documents, axis=1)
+    if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+        raise RunError("Hits rank a document twice for one query", where=where)
+    return Run(np.arange(start, start + n), documents, np.where(present, scores, -np.inf))
 
 
 def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[str]) -> Manifest:
@@ -293,7 +302,7 @@ def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[
         "copies": "merged" if corpus.copies else "separate",
         "missing_query": "counts as 0",
         "interval": {
-            "method": "percentile bootstrap over groups",
+            "method": INTERVAL.format("groups"),
             "level": LEVEL,
             "resamples": RESAMPLES,
             "seed": SEED,
@@ -334,6 +343,10 @@ def _join_parts(folder: Path) -> None:
 
 def _known(cost: float | None) -> float | str:
     return "unknown" if cost is None else cost
+
+
+def _percentiles(seconds: list[float] | None) -> dict[str, float] | None:
+    return {f"p{q}": round(float(np.percentile(seconds, q)), 3) for q in (50, 95)} if seconds else None
 
 
 def _told(error: Exception, stage: str) -> str:

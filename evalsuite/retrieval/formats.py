@@ -44,7 +44,7 @@ def load_corpus(source: str | Path, view: str | None = None) -> Corpus:
 # ---------------------------------------------------------------- what is in the files
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (where, record) of a .jsonl, .jsonl.gz or .parquet file."""
     if path.name.endswith(".parquet"):
         import pyarrow as pa
@@ -87,7 +87,7 @@ def _string(record: dict[str, Any], key: str, where: str, *, optional: bool = Fa
 
 def _documents(paths: list[Path]) -> Iterator[tuple[str, Document]]:
     for path in paths:
-        for where, record in _records(path):
+        for where, record in records(path):
             document = Document(
                 _id(record, ("_id", "id"), where),
                 _string(record, "title", where, optional=True),
@@ -100,7 +100,7 @@ def _queries(layout: Layout) -> dict[str, tuple[str, Query]]:
     """Query id -> (where, query), in file order."""
     found: dict[str, tuple[str, Query]] = {}
     for path in layout.queries:
-        for where, record in _records(path):
+        for where, record in records(path):
             name, text = _id(record, ("_id", "id"), where), _string(record, "text", where)
             if not text.strip():
                 raise InputError(f"query {name!r} has an empty text", where=where)
@@ -125,7 +125,7 @@ def _queries(layout: Layout) -> dict[str, tuple[str, Query]]:
 def read_qrels(path: Path) -> Iterator[tuple[str, str, str, int]]:
     """Yield (where, query id, document id, grade) of a qrels file: TAB-separated, or records with the same names."""
     if not path.name.endswith(".tsv"):
-        for where, record in _records(path):
+        for where, record in records(path):
             query, document = (
                 _id(record, ("query-id", "query_id"), where),
                 _id(record, ("corpus-id", "corpus_id"), where),

@@ -17,7 +17,7 @@ from evalsuite.lab.grading.judging import Judging
 from evalsuite.lab.grading.panel import AGGREGATIONS, Panel, aggregate
 from evalsuite.lab.task import Criterion, Task
 from evalsuite.records import CriterionResult, Vote, criterion_key
-from evalsuite.statistics import LEVEL, RESAMPLES, SEED
+from evalsuite.statistics import INTERVAL, LEVEL, RESAMPLES, SEED
 from evalsuite.storage import sha256_file
 from evalsuite.summary import protocol_id
 
@@ -49,7 +49,7 @@ class Grader:
             "error": "no verdict; the task's all-pass is null",
             "extraction": EXTRACTION,
             "interval": {
-                "method": "percentile bootstrap over tasks",
+                "method": INTERVAL.format("tasks"),
                 "level": LEVEL,
                 "resamples": RESAMPLES,
                 "seed": SEED,

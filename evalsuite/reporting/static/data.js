@@ -76,6 +76,8 @@
  * @property {string[]} files
  * @property {string[]} causes
  * @property {{id: string, area: string}[]} tasks
+ * @property {{verdict: Record<number, number>, bits: Record<number, number>, cause: Record<number, number>}} counts verdicts by what is in a column
+ * @property {number[]} opening the rows shown first, whose criteria alone are in the index; none once `criteria` has all
  * @property {CriterionColumns} criteria
  * @property {TrialInfo[]} trials
  * @property {Review[]} reviews
@@ -106,22 +108,29 @@ export function chunk(name) {
   return found;
 }
 
-/** The index stands before the script; everything else after it, and the browser may still be reading. */
-function wholePage() {
-  if (document.readyState !== "loading") return Promise.resolve();
-  return new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve, { once: true }));
+/**
+ * The element of a chunk. All but the index stand after the script, and the browser may still be reading.
+ * @param {string} name
+ */
+async function arrived(name) {
+  for (;;) {
+    const element = document.getElementById(`chunk-${name}`);
+    if (element?.nextElementSibling || (element && document.readyState !== "loading")) return element;
+    if (document.readyState !== "loading") throw new Error(`the page holds no chunk ${name}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }
 
 /** @param {string} name */
 async function inflate(name) {
-  if (name !== "index") await wholePage();
-  const element = document.getElementById(`chunk-${name}`);
-  if (!element) throw new Error(`the page holds no chunk ${name}`);
+  const element = await arrived(name);
   const packed = atob(element.textContent ?? "");
   const bytes = new Uint8Array(packed.length);
   for (let i = 0; i < packed.length; i++) bytes[i] = packed.charCodeAt(i);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
+  const gunzip = new DecompressionStream("gzip");
+  const writer = gunzip.writable.getWriter(); // a Blob's stream would let the browser's own reading go first
+  const [text] = await Promise.all([new Response(gunzip.readable).text(), writer.write(bytes), writer.close()]);
+  return JSON.parse(text);
 }
 
 /** @returns {Promise<Index>} */
@@ -130,12 +139,31 @@ export function loadIndex() {
 }
 
 /**
+ * Fill in the criteria that the index does not have.
+ * @param {Index} index
+ */
+export async function loadCriteria(index) {
+  if (!index.opening.length) return;
+  index.criteria = await chunk("criteria");
+  index.opening = [];
+}
+
+/**
+ * The rows from `part` times `index.rows.verdicts` on, as many.
+ * @param {number} part
+ * @returns {Promise<VerdictDetail[]>}
+ */
+export function verdictDetails(part) {
+  return chunk(`verdict-${part}`);
+}
+
+/**
  * @param {Index} index
  * @param {number} row
  * @returns {Promise<VerdictDetail>}
  */
 export async function verdictDetail(index, row) {
-  const rows = await chunk(`verdict-${Math.floor(row / index.rows.verdicts)}`);
+  const rows = await verdictDetails(Math.floor(row / index.rows.verdicts));
   return rows[row % index.rows.verdicts];
 }
 

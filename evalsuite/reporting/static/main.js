@@ -1,12 +1,12 @@
 // The page's start: reads the index, shows the view that the hash names, and follows it.
 
-import { loadIndex } from "./data.js";
+import { loadCriteria, loadIndex } from "./data.js";
 import { byId, h, put } from "./dom.js";
 import { listenToKeys } from "./keys.js";
 import { showLab, showTask } from "./lab.js";
 import { showQuery } from "./query.js";
 import { showRetrieval } from "./retrieval.js";
-import { loadReviews } from "./reviews.js";
+import { anyReviews, loadReviews } from "./reviews.js";
 import { makeSortable } from "./sortable.js";
 import { place } from "./state.js";
 import { showTrial } from "./trial.js";
@@ -39,8 +39,15 @@ function shape(values) {
   return [values.sort, values.run, values.against, values.change].join(" ");
 }
 
+/** Whether the first rows of all verdicts are asked for: the index has what they need. */
+function opening() {
+  const { view, values } = place();
+  return view === "verdicts" && !Object.keys(values).length && !anyReviews();
+}
+
 /** @param {Index} index */
 async function show(index) {
+  if (!opening()) await loadCriteria(index);
   const { view, values } = place();
   put(byId("problem"));
   const main = byId("view");

@@ -1,7 +1,7 @@
 // Which verdicts are shown, and in which order. Pure: columns in, row numbers out.
 
 import { changeKey, changesBetween } from "./changes.js";
-import { verdictDetail } from "./data.js";
+import { verdictDetails } from "./data.js";
 import { MARKS, VERDICTS } from "./words.js";
 
 /** @typedef {import("./data.js").Index} Index */
@@ -104,8 +104,9 @@ function criteriaWith(index, words) {
   const key = words.join(" ");
   const known = matched.get(key);
   if (known) return known;
-  haystacks ??= haystacksOf(index);
-  const found = Uint8Array.from(haystacks, (text) => (words.every((word) => text.includes(word)) ? 1 : 0));
+  const texts = (haystacks ??= haystacksOf(index));
+  const found = new Uint8Array(texts.length);
+  for (let i = 0; i < texts.length; i++) if (words.every((word) => texts[i].includes(word))) found[i] = 1;
   if (matched.size > 20) matched.clear();
   matched.set(key, found);
   return found;
@@ -123,10 +124,11 @@ export async function readReasons(index, progress) {
   if (reasons) return;
   /** @type {string[]} */
   const found = [];
-  for (let row = 0; row < index.verdicts.n; row++) {
-    const detail = await verdictDetail(index, row);
-    found.push(detail.votes.map((vote) => [vote.judge, vote.reasoning, ...(vote.quotes ?? [])].join(" ")).join(" ").toLowerCase());
-    if (row % index.rows.verdicts === 0) progress(row / index.verdicts.n);
+  for (let part = 0; found.length < index.verdicts.n; part++) {
+    progress(found.length / index.verdicts.n);
+    for (const { votes } of await verdictDetails(part)) {
+      found.push(votes.map((vote) => [vote.judge, vote.reasoning, ...(vote.quotes ?? [])].join(" ")).join(" ").toLowerCase());
+    }
   }
   reasons = found;
 }

@@ -2,7 +2,7 @@
 
 import { CHANGES, changesBetween, comparableWith } from "./changes.js";
 import { showCriterion } from "./criterion.js";
-import { verdictDetail } from "./data.js";
+import { loadCriteria, verdictDetail } from "./data.js";
 import { h, put } from "./dom.js";
 import { asCsv, asJsonl, download } from "./exporting.js";
 import { anyReviews, browserKeeps, exportText, importText, pendingReviews, reviewsOf, reviewState } from "./reviews.js";
@@ -57,11 +57,12 @@ export function showVerdicts(index, main) {
   function refresh() {
     const filter = /** @type {Filter & {at?: string}} */ (place().values);
     const state = anyReviews() ? (/** @type {number} */ row) => reviewState(address(index, row)) : () => "none";
-    rows = chosen(index, filter, state);
+    const early = index.opening.length > 0;
+    rows = early ? Int32Array.from(index.opening) : chosen(index, filter, state);
     const row = filter.at ? rowAt(index, filter.at) : -1;
     at = rows.indexOf(row);
     const which = at >= 0 ? `, showing ${(at + 1).toLocaleString("en")}` : "";
-    put(status, `${rows.length.toLocaleString("en")} of ${count(index.verdicts.n, "verdict")}${which}`, filter.at && row < 0 ? " · the linked verdict is not on this page" : "");
+    put(status, `${(early ? index.verdicts.n : rows.length).toLocaleString("en")} of ${count(index.verdicts.n, "verdict")}${which}`, filter.at && row < 0 ? " · the linked verdict is not on this page" : "");
     table.refresh(rows.length);
     split.classList.toggle("chosen", row >= 0);
     shown = { rows, at, refresh };
@@ -71,11 +72,20 @@ export function showVerdicts(index, main) {
     } else {
       put(detail, h("p", { class: "dim" }, "Choose a verdict: click a row, or press j."));
     }
-    document.body.dataset.ready = "1";
+    if (!early) document.body.dataset.ready = "1";
     document.body.dataset.rendered = String(Number(document.body.dataset.rendered ?? 0) + 1);
   }
   refresh();
-  setTimeout(() => prepareFilter(index), 50);
+  void complete();
+
+  /** All rows, and what the first key typed into the filter needs. */
+  async function complete() {
+    const early = index.opening.length > 0;
+    await loadCriteria(index);
+    await new Promise((resolve) => setTimeout(resolve));
+    prepareFilter(index);
+    if (early && split.isConnected) refresh();
+  }
 }
 
 /** After a change of the hash that leaves the view as it is. Returns false where the view is not shown. */
@@ -205,19 +215,16 @@ function comparison(index) {
 
 /** @param {Index} index */
 function verdictChips(index) {
-  const found = [0, 0, 0];
-  for (const verdict of index.verdicts.verdict) found[verdict]++;
-  return h("div", { class: "chips", role: "group", "aria-label": "verdict" }, VERDICTS.map((verdict, i) => chip("verdict", verdict, [mark(verdict), ` ${found[i].toLocaleString("en")}`])));
+  const found = index.counts.verdict;
+  return h("div", { class: "chips", role: "group", "aria-label": "verdict" }, VERDICTS.map((verdict, i) => chip("verdict", verdict, [mark(verdict), ` ${(found[i] ?? 0).toLocaleString("en")}`])));
 }
 
 /** @param {Index} index */
 function markChips(index) {
-  const found = new Map(MARKS.map(({ key }) => [key, 0]));
-  for (const bits of index.verdicts.bits) {
-    if (bits) for (const { bit, key } of MARKS) if (bits & bit) found.set(key, (found.get(key) ?? 0) + 1);
-  }
-  const some = MARKS.filter(({ key }) => found.get(key));
-  return h("div", { class: "chips", role: "group", "aria-label": "marks" }, some.map(({ key, word, about }) => chip("marks", key, [`${word} ${found.get(key)?.toLocaleString("en")}`], about)));
+  const found = Object.entries(index.counts.bits);
+  const marked = MARKS.map((mark) => ({ ...mark, n: found.reduce((sum, [bits, n]) => (Number(bits) & mark.bit ? sum + n : sum), 0) }));
+  const some = marked.filter(({ n }) => n);
+  return h("div", { class: "chips", role: "group", "aria-label": "marks" }, some.map(({ key, word, about, n }) => chip("marks", key, [`${word} ${n.toLocaleString("en")}`], about)));
 }
 
 /**
@@ -263,8 +270,7 @@ function areaChoice(index) {
 
 /** @param {Index} index */
 function causeChoice(index) {
-  const found = new Set(index.verdicts.cause);
-  return choice("cause", "all failures", index.causes.filter((cause, i) => cause && found.has(i)).map((cause) => [cause, `failed: ${cause}`]));
+  return choice("cause", "all failures", index.causes.filter((cause, i) => cause && index.counts.cause[i]).map((cause) => [cause, `failed: ${cause}`]));
 }
 
 function reviewChoice() {

@@ -9,24 +9,35 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from evalsuite.errors import EvalsuiteError, UsageError, shown
-from evalsuite.retrieval.retrievers.base import Builtin, Hits, Retriever
+from evalsuite.retrieval.retrievers.base import Builtin, Hits, Retriever, Role, Track
 
 ENTRY_POINTS = "evalsuite.retrievers"
 
-# name -> (module, class); imported when first used, so that nothing heavy loads for a name.
+# name -> (module of this package, or with a dot of its neighbour, and class); imported when first used, so that nothing
+# heavy loads for a name.
 BUILTIN: dict[str, tuple[str, str]] = {
     "bm25": ("lexical", "BM25"),
     "rank-bm25": ("lexical", "RankBM25"),
     "dense": ("dense", "Dense"),
     "hybrid": ("fusion", "Hybrid"),
+    "sparse": ("sparse", "Sparse"),
+    "late": ("late", "Late"),
+    "rewrite": ("rewrite", "Rewrite"),
+    "agentic": ("agentic", "Agentic"),
+    "rerank": ("rerank", "Rerank"),
     "random": ("controls", "Random"),
     "prior": ("controls", "Prior"),
     "runfile": ("runfile", "RunFile"),
+    "recorded": (".verifiers.recorded", "Recorded"),
+    "cross-encoder": (".verifiers.crossencoder", "CrossEncoderVerifier"),
+    "llm": (".verifiers.llm", "LLMVerifier"),
 }
-GRAMMAR = "NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class"
+GRAMMAR = (
+    "NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class; key=(NAME:key=value,...) for one inside another"
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class System:
 def builtin_class(name: str) -> type[Builtin]:
     """The class of a built-in retriever."""
     module, attribute = BUILTIN[name]
-    found: type[Builtin] = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+    found: type[Builtin] = getattr(importlib.import_module(f".{module}", __name__), attribute)
     return found
 
 
@@ -75,13 +86,13 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
     head, _, rest = spec.partition(":")
     if head == "hybrid":
         written = rest or "bm25+dense"
-        parts = [create(part, cache).retriever for part in re.split(r"\+(?=[A-Za-z_][\w.-]*(?:[:+]|$))", written)]
+        parts = [create(part, cache).retriever for part in _split(written, r"\+(?=[A-Za-z_][\w.-]*(?:[:+]|$))")]
         foreign = [type(part).__name__ for part in parts if not isinstance(part, Builtin)]
         if foreign:
             raise UsageError(
                 f"hybrid fuses built-in retrievers and run files; {foreign[0]} is neither (write runfile:PATH)"
             )
-        return System(spec, builtin_class("hybrid")(parts=parts, cache=cache), builtin=True)  # type: ignore[call-arg]
+        return System(_label(spec), builtin_class("hybrid")(parts=parts, cache=cache), builtin=True)  # type: ignore[call-arg]
     if head == "runfile":
         if not rest:
             raise UsageError("runfile needs a path: runfile:PATH")
@@ -89,9 +100,11 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
     if head in BUILTIN:
         kind = builtin_class(head)
         arguments = _arguments(kind, rest, head)
-        model = str(arguments.get("model", ""))
-        label = spec.replace(model, Path(model).name) if Path(model).is_dir() and model else spec
-        return System(label, kind(**arguments, cache=cache), builtin=True)
+        if lacking := [name for name in required(kind) if name not in arguments]:
+            raise UsageError(
+                f"{head} needs {', '.join(f'{name}=' for name in lacking)}; written as {head}:key=value,..."
+            )
+        return System(_label(spec, *arguments.values()), kind(**arguments, cache=cache), builtin=True)
     found = plugins()
     if head in found:
         kind = _import(lambda: found[head].load(), f"entry point {head!r}")
@@ -102,6 +115,25 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
         return System(spec, _checked(_build(kind, written, spec), spec), builtin=False)
     names = ", ".join([*BUILTIN, *found])
     raise UsageError(f"{spec!r} is not a retriever; accepted are {names}; written as {GRAMMAR}")
+
+
+def _label(spec: str, *values: Any) -> str:
+    """The spec as it is shown: paths that exist are cut to their last part."""
+    for value in map(str, [*values, *re.findall(r"(?<==)[^,()+]+", spec)]):
+        if "/" in value and Path(value).exists():
+            spec = spec.replace(value, Path(value).name)
+    return spec
+
+
+def _split(written: str, separator: str) -> list[str]:
+    """Split at a regular expression, but not inside parentheses."""
+    parts, start = [], 0
+    for match in re.finditer(separator, written):
+        before = written[start : match.start()]
+        if before.count("(") <= before.count(")"):
+            parts.append(before)
+            start = match.end()
+    return [*parts, written[start:]]
 
 
 def _import(load: Callable[[], Any], what: str) -> Any:
@@ -126,6 +158,9 @@ def _build(kind: Any, written: str, name: str) -> Any:
 def _checked(retriever: Any, name: str) -> Retriever:
     if not isinstance(retriever, Retriever):
         raise UsageError(f"{name} is not a retriever: it needs index(corpus) and search(queries, k)")
+    for key, accepted in (("role", get_args(Role)), ("track", get_args(Track))):
+        if (found := getattr(retriever, key, accepted[0])) not in accepted:
+            raise UsageError(f"{name}: its {key} is {shown(found)}; accepted are {', '.join(accepted)}")
     return retriever
 
 
@@ -144,6 +179,11 @@ def parameters(kind: Any) -> dict[str, tuple[Any, Any]]:
     return {p.name: (str if p.annotation is p.empty else p.annotation, p.default) for p in usable}
 
 
+def required(kind: type[Builtin]) -> list[str]:
+    """Settings that a built-in retriever has no default for."""
+    return [f.name for f in fields(kind) if f.init and f.default is MISSING and f.default_factory is MISSING]
+
+
 def _arguments(kind: Any, written: str, name: str) -> dict[str, Any]:
     from pydantic import TypeAdapter, ValidationError
 
@@ -151,8 +191,9 @@ def _arguments(kind: Any, written: str, name: str) -> dict[str, Any]:
         return {}
     accepted = parameters(kind)
     arguments: dict[str, Any] = {}
-    for pair in re.split(r",(?=[A-Za-z_-]+=)", written):
+    for pair in _split(written, r",(?=[A-Za-z_-]+=)"):
         key, equals, value = pair.partition("=")
+        value = value[1:-1] if value[:1] == "(" and value[-1:] == ")" else value
         key = key.strip().replace("-", "_")
         if not equals or key not in accepted:
             keys = ", ".join(accepted) or "none"
@@ -164,4 +205,15 @@ def _arguments(kind: Any, written: str, name: str) -> dict[str, Any]:
     return arguments
 
 
-__all__ = ["BUILTIN", "Builtin", "Hits", "Retriever", "System", "builtin_class", "create", "parameters", "plugins"]
+__all__ = [
+    "BUILTIN",
+    "Builtin",
+    "Hits",
+    "Retriever",
+    "System",
+    "builtin_class",
+    "create",
+    "parameters",
+    "plugins",
+    "required",
+]

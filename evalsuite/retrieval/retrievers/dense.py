@@ -77,7 +77,7 @@ def locate_model(name: str) -> tuple[str, str]:
     return snapshot, f"{repository}@{Path(snapshot).name}"
 
 
-def _prompt(encoder: Any, given: str | None, names: tuple[str, ...]) -> str:
+def prompt_in_effect(encoder: Any, given: str | None, names: tuple[str, ...]) -> str:
     """The prompt as given, else the model's own by the first of these names, else its default, else none."""
     if given is not None:
         return given
@@ -134,8 +134,8 @@ class Dense(Builtin):
             if similarity not in ("cosine", "dot"):
                 raise InputError(f"scores by {similarity}; set similarity=cosine or similarity=dot", where=self.model)
             self._meta = {
-                "query_prompt": _prompt(encoder, self.query_prompt, ("query",)),
-                "document_prompt": _prompt(encoder, self.document_prompt, ("document", "passage", "corpus")),
+                "query_prompt": prompt_in_effect(encoder, self.query_prompt, ("query",)),
+                "document_prompt": prompt_in_effect(encoder, self.document_prompt, ("document", "passage", "corpus")),
                 "max_seq_length": encoder.max_seq_length,
                 "similarity": similarity,
                 "device": str(encoder.device),

@@ -11,11 +11,12 @@ import numpy as np
 from evalsuite.errors import UsageError
 from evalsuite.retrieval.corpus import Corpus, Query
 from evalsuite.retrieval.retrievers.base import Builtin, Hits
+from evalsuite.retrieval.retrievers.composite import Composite, described, merged_facts
 from evalsuite.retrieval.runs import Run, sort_rows
 
 
 @dataclass
-class Hybrid(Builtin):
+class Hybrid(Composite):
     """score(d) = sum over retrievers of 1 / (k + rank(d)), over the first `depth` documents of each.
 
     Source: Cormack, Clarke & Büttcher, SIGIR 2009 (k = 60).
@@ -30,23 +31,22 @@ class Hybrid(Builtin):
             raise UsageError("hybrid needs two or more retrievers, as in hybrid:bm25+dense")
 
     def settings(self) -> dict[str, Any]:
-        named = [{"class": type(part).__name__, **part.settings()} for part in self.parts]
-        return {**super().settings(), "parts": named}
+        return {**super().settings(), "parts": [described(part) for part in self.parts]}
+
+    @property
+    def inner(self) -> Sequence[Builtin]:
+        return self.parts
 
     def index(self, corpus: Corpus) -> None:
         self._corpus = corpus
         for part in self.parts:
             part.index(corpus)
-        sizes = [part.facts.get("index_bytes", 0) for part in self.parts]
-        cached = [part.facts["cached"] for part in self.parts if "cached" in part.facts]
-        self.facts = {key: value for part in self.parts for key, value in part.facts.items()}
-        self.facts |= {"index_bytes": sum(sizes), "cached": bool(cached) and all(cached)}
+        self.facts = merged_facts(*(part.facts for part in self.parts))
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         found = [part.search(queries, max(self.depth, k)) for part in self.parts]
-        self.facts |= {
-            key: part.facts[key] for part in self.parts for key in part.facts if key.startswith(("recall@", "query_"))
-        }
+        self.facts = merged_facts(*(part.facts for part in self.parts))
+        self.trace = [record for part in self.parts for record in part.trace]
         documents, scores = [], []
         for row in range(len(queries)):
             ranked = [hits.documents[row, : self.depth] for hits in found]
