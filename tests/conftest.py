@@ -78,6 +78,15 @@ def shared_data() -> Path:
     return SHARED / "data"
 
 
+@pytest.fixture
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache folder for all workers of the session: what takes a minute to encode is encoded once."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if base.name.startswith("popen-") else base) / "shared-cache"
+    place.mkdir(exist_ok=True)
+    return place
+
+
 class Result(NamedTuple):
     code: int
     stdout: str

@@ -312,10 +312,10 @@ needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is
         pytest.param("cranfield", "dense", 0.400, 0.772, marks=pytest.mark.model),
     ],
 )
-def test_the_reference_values_are_reached(tmp_path, name, spec, ndcg, recall):
+def test_the_reference_values_are_reached(tmp_path, shared_cache, name, spec, ndcg, recall):
     from evalsuite import evaluate
 
-    [run] = evaluate(SHARED / name, spec, out=tmp_path)
+    [run] = evaluate(SHARED / name, spec, out=tmp_path, cache=shared_cache)
     assert run.summary.measures["nDCG@10"].mean == pytest.approx(ndcg, abs=0.0006)
     if recall is not None:
         assert run.summary.measures["R@100"].mean == pytest.approx(recall, abs=0.0006)

@@ -57,6 +57,9 @@ def gap(
     cache: Annotated[
         Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
     ] = None,
+    depth: Annotated[
+        int, typer.Option(min=1, help="Documents kept per query; R in the pool needs all of the pool ranked.")
+    ] = 1000,
     report: Page = None,
     fresh: Fresh = False,
     as_json: Json = False,
@@ -73,7 +76,7 @@ def gap(
     names = [name.strip() for name in measures.split(",") if name.strip()]
     if not verifier or not retriever or not names:
         raise UsageError("gap needs a verifier (-v), a retriever (-r) and a measure (-m)")
-    found = _measure(corpus, verifier, retriever, names, pool, size, orders, protocol, view, out, cache, fresh)
+    found = _measure(corpus, verifier, retriever, names, pool, size, orders, protocol, view, depth, out, cache, fresh)
     if report is not None:
         from evalsuite.reporting.page import build
 
@@ -99,6 +102,7 @@ def _measure(
     orders: int | None,
     protocol: str,
     view: str | None,
+    depth: int,
     out: Path,
     cache: Path | None,
     fresh: bool,
@@ -125,6 +129,7 @@ def _measure(
             measures=measures,
             protocol=protocol,
             view=view,
+            depth=depth,
             out=out,
             cache=cache,
             fresh=fresh,

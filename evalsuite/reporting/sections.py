@@ -76,7 +76,7 @@ def run_folders(path: Path) -> list[Path]:
     found = []
     for place, folders, files in os.walk(path, onerror=_raise):
         here = Path(place)
-        if "run.json" in files:
+        if "run.json" in (*files, *folders):  # a folder of that name is told when it is read
             folders.clear()
             found.append(here)
             continue

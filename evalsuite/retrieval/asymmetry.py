@@ -15,7 +15,7 @@ from typing import Any
 from evalsuite.errors import RunError, UsageError
 from evalsuite.gapnumbers import FOLD_SEED, Choose
 from evalsuite.retrieval.corpus import Corpus
-from evalsuite.retrieval.evaluate import evaluate
+from evalsuite.retrieval.evaluate import DEPTH, evaluate
 from evalsuite.retrieval.formats import load_corpus
 from evalsuite.retrieval.gapreport import GapReport, Study
 from evalsuite.retrieval.gapruns import read_runs, require_comparable, retrievers_of, verifiers_of
@@ -41,6 +41,7 @@ def gap(
     measures: Sequence[str] = MEASURES,
     protocol: str = PROTOCOL,
     view: str | None = None,
+    depth: int = DEPTH,
     out: str | Path = "reports",
     cache: str | Path | None = None,
     fresh: bool = False,
@@ -64,7 +65,7 @@ def gap(
     def folder(system: Any) -> Path:
         if _is_run(system):
             return Path(system)
-        [outcome] = evaluate(loaded, system, measures=graded, out=out, cache=cache, fresh=fresh)
+        [outcome] = evaluate(loaded, system, depth=depth, measures=graded, out=out, cache=cache, fresh=fresh)
         if outcome.summary is None:
             raise RunError(f"failed: {outcome.manifest.error}", where=str(outcome.path))
         return outcome.path

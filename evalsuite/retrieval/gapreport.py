@@ -32,6 +32,7 @@ from evalsuite.retrieval.obliqueness import Obliqueness
 from evalsuite.statistics import LEVEL, RESAMPLES, SEED, Floats, group_numbers
 
 UNNAMED = "unspecified"
+UNRANKED = 0.05
 ENOUGH_ORDERS = 3
 
 
@@ -182,7 +183,7 @@ class Study:
             twins=twins,
             left_out={q: self.why_left_out(i) for i, q in enumerate(self.ids) if not rows[i]},
             queries=[self.query(int(i)) for i in np.flatnonzero(rows)],
-            notes=[*self.notes(int(sizes.max())), *unknown, *odd],
+            notes=[*self.notes(int(sizes.max())), *unknown, *_unranked(pool), *odd],
         )
 
     def all_systems(self) -> dict[str, list[SeenRun]]:
@@ -348,6 +349,15 @@ class Study:
                 f"{len(short)} queries have more golds than the run folders list: give the corpus for exact clusters"
             )
         return found
+
+
+def _unranked(pool: PoolNumbers | None) -> list[str]:
+    share = max(pool.unranked.values()) if pool else 0.0
+    return (
+        [f"R did not rank {share:.0%} of the pool: its score in the pool is a lower bound; rank deeper (--depth)"]
+        if share > UNRANKED
+        else []
+    )
 
 
 def named(labels: list[str], chosen: Ints) -> str:
