@@ -1,10 +1,10 @@
-# make run    install what is needed, score the built-in retrievers and agents on the bundled data, write the report
+# make run    install what is needed, score the built-in retrievers and agents on the bundled data, measure the gap, write the report
 # make test   install what is needed, lint, run all tests
 # make lint   ruff and mypy        make bench   the performance ratios of benchmarks/
 
 BIN := .venv/bin
 # Real data beside the project, scored too where it is there.
-CORPORA := corpora/clauses-mini $(wildcard ../shared/data/cranfield)
+CORPORA := $(wildcard corpora/*) $(wildcard ../shared/data/cranfield)
 RETRIEVERS := -r bm25 -r dense -r hybrid:bm25+dense -r random -r prior
 # The embedded agent, and the audit agents that show what the rubric is worth: reference must pass all, the others little.
 AGENTS := -a extractive -a reference -a empty -a parrot -a title-echo -a injector
@@ -13,6 +13,7 @@ AGENTS := -a extractive -a reference -a empty -a parrot -a title-echo -a injecto
 
 run: setup
 	$(BIN)/evalsuite retrieval run $(CORPORA) $(RETRIEVERS) -o reports/make-run
+	for corpus in $(wildcard corpora/*); do $(BIN)/evalsuite retrieval gap $$corpus -v recorded $(RETRIEVERS) -o reports/make-run || exit 1; done
 	$(BIN)/evalsuite lab run tasks $(AGENTS) -o reports/make-run
 	$(BIN)/evalsuite report reports/make-run -o reports/make-run/report.html
 

@@ -34,6 +34,7 @@ class Suite(Record):
     version: str = "unversioned"
     sha256: str = Field(description="hash over all files below")
     files: dict[str, str] = Field(default_factory=dict, description="relative name -> sha256")
+    filler: bool = Field(default=False, description="synthetic filler for benchmarks: measures of it are no scores")
 
 
 class Manifest(Record):

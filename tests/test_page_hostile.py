@@ -152,7 +152,7 @@ SHOWN = {
 @pytest.mark.parametrize("view", SHOWN)
 def test_hostile_text_is_there_to_read(reader, view):
     reader.go(VIEWS[view])
-    reader.page.wait_for_function("document.querySelector('#view').innerText.length > 500")
+    reader.page.wait_for_function("() => document.querySelector('#view').innerText.length > 500")
     reader.page.wait_for_timeout(200)
     reader.page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
     text = reader.page.locator("#view").text_content()
@@ -272,9 +272,11 @@ NOT_TAKEN = {
 
 def test_a_hostile_review_file_is_refused_whole_and_says_why(reader, tmp_path):
     reader.go("#/verdicts")
-    for name, (text, told) in NOT_TAKEN.items():
-        (tmp_path / "theirs.json").write_text(text, encoding="utf-8", errors="surrogatepass")
-        reader.page.set_input_files("#import-reviews", tmp_path / "theirs.json")
+    for number, (name, (text, told)) in enumerate(NOT_TAKEN.items()):
+        file = tmp_path / f"theirs-{number}.json"  # one each: the page may still read the last one
+        file.write_text(text, encoding="utf-8", errors="surrogatepass")
+        reader.page.evaluate("() => document.querySelector('.files [role=status]').replaceChildren()")
+        reader.page.set_input_files("#import-reviews", file)
         reader.page.wait_for_function("words => document.body.innerText.includes(words)", arg=told)
         assert not reader.page.evaluate("'pwned' in window || 'pwned' in {}"), name
     reader.page.select_option("select[aria-label=review]", "overridden")
@@ -287,7 +289,7 @@ def test_hostile_reviews_are_taken_in_as_text(browser, page_file, tmp_path):
     (tmp_path / "theirs.json").write_text(exchange(SAID, big, SAID | {"run": "elsewhere"}))
     reader.page.set_input_files("#import-reviews", tmp_path / "theirs.json")
     reader.page.wait_for_function(
-        "document.body.innerText.includes('2 taken in, 0 were there already, 1 are about runs')"
+        "() => document.body.innerText.includes('2 taken in, 0 were there already, 1 are about runs')"
     )
     reader.page.wait_for_selector(".review .said")
     assert MARKUP in reader.page.locator(".review .said").inner_text()

@@ -12,6 +12,7 @@ from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, prin
 from evalsuite.cli.corpuslint import lint
 from evalsuite.cli.gap import gap
 from evalsuite.cli.pool import pool
+from evalsuite.cli.prove import prove
 from evalsuite.cli.versions import versions
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def _some(names: list[str]) -> str:
 
 
 retrieval.command("pool")(pool)
+retrieval.command("prove")(prove)
 retrieval.command("lint")(lint)
 retrieval.command("gap")(gap)
 retrieval.command("versions")(versions)

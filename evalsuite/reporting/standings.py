@@ -102,6 +102,8 @@ def problem(section: Section) -> str | None:
         reason = manifest.error or manifest.status
         told = reason if reason.startswith(manifest.status) else f"{manifest.status}: {reason}"
         return f"{told} ({words.count(len(section.units), 'unit')} recorded)"
+    if manifest.suite.filler:
+        return "made on synthetic filler for benchmarks, so its measures are no scores"
     if summary is None:
         return "complete, and holds no result"
     if isinstance(summary, LabSummary):

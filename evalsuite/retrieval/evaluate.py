@@ -315,7 +315,13 @@ def _manifest(corpus: Corpus, system: System, depth: int | None, measures: list[
         described["source_sha256"] = sha256_file(Path(source)) if source else "unknown"
     return Manifest(
         kind="retrieval",
-        suite=Suite(name=corpus.name, version=corpus.version, sha256=corpus.sha256, files=corpus.files),
+        suite=Suite(
+            name=corpus.name,
+            version=corpus.version,
+            sha256=corpus.sha256,
+            files=corpus.files,
+            filler=bool(corpus.card.get("filler")),
+        ),
         system=described,
         protocol={"id": protocol_id(protocol), **protocol},
         environment=environment(PACKAGES),

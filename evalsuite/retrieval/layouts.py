@@ -35,6 +35,7 @@ class Card(BaseModel):
     mechanism: str | None = None
     default_view: str | None = None
     duplicates: Literal["separate", "merge"] = "separate"
+    filler: bool = False
     sha256: dict[str, str] = {}
 
 

@@ -342,7 +342,10 @@ function reviewFiles(index, refresh) {
   input.addEventListener("change", async () => {
     const file = input.files?.[0];
     if (!file) return;
-    put(told, importText(index, await file.text()));
+    put(told, await file.text().then(
+      (text) => importText(index, text),
+      (error) => `Nothing was taken in: the file cannot be read (${error.message})`,
+    ));
     input.value = "";
     refresh();
   });
