@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from evalsuite.reporting.leaderboard import leaderboard
     from evalsuite.reporting.page import build as report
     from evalsuite.reporting.review import import_reviews
+    from evalsuite.retrieval.asymmetry import gap, gap_of_runs
     from evalsuite.retrieval.corpus import Corpus, Document, Qrels, Query
     from evalsuite.retrieval.evaluate import Outcome, evaluate
     from evalsuite.retrieval.formats import load_corpus
+    from evalsuite.retrieval.lint import lint as corpus_lint
     from evalsuite.retrieval.measures import DEFAULT_MEASURES, Measure, measure
+    from evalsuite.retrieval.pools import build_pool, read_pool, write_pool
+    from evalsuite.retrieval.proof import prove
     from evalsuite.retrieval.retrievers.base import Hits, Retriever
     from evalsuite.retrieval.runs import Run, in_order, read_run
+    from evalsuite.retrieval.versions import versions as corpus_versions
     from evalsuite.summary import read_summary, verify
 
 _HOME = {
@@ -51,6 +56,14 @@ _HOME = {
     "Run": "retrieval.runs",
     "in_order": "retrieval.runs",
     "read_run": "retrieval.runs",
+    "gap": "retrieval.asymmetry",
+    "gap_of_runs": "retrieval.asymmetry",
+    "build_pool": "retrieval.pools",
+    "read_pool": "retrieval.pools",
+    "write_pool": "retrieval.pools",
+    "prove": "retrieval.proof",
+    "corpus_lint": "retrieval.lint:lint",
+    "corpus_versions": "retrieval.versions:versions",
     "Task": "lab.task",
     "lab_grade": "lab.regrade:grade",
     "lab_plan": "lab.evaluate:plan",
@@ -79,8 +92,13 @@ __all__ = [
     "Retriever",
     "Run",
     "Task",
+    "build_pool",
     "compare",
+    "corpus_lint",
+    "corpus_versions",
     "evaluate",
+    "gap",
+    "gap_of_runs",
     "import_reviews",
     "in_order",
     "lab_grade",
@@ -91,11 +109,14 @@ __all__ = [
     "load_corpus",
     "load_tasks",
     "measure",
+    "prove",
+    "read_pool",
     "read_run",
     "read_summary",
     "report",
     "review_report",
     "verify",
+    "write_pool",
 ]
 
 
