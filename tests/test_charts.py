@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -172,6 +172,7 @@ def test_the_axis_is_logarithmic_beyond_two_decades_and_only_above_0(xs, log):
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 1e4), st.floats(0, 1)), min_size=1, max_size=30))
+@example([(1.0, 0.0), (1.0, 0.46828881987891224), (1.0, 0.3733380823345929)])
 def test_labels_in_the_plot_do_not_cover_each_other_or_a_dot(points):
     root = parsed(pareto([Point(f"system {i}", x, y) for i, (x, y) in enumerate(points)], "x", "y"))
     shown = [t for t in root.iter("{*}text") if float(t.get("y")) <= 214 and (t.text or "").startswith("system")]

@@ -304,7 +304,8 @@ def _inside(box: Box, plot: Box) -> bool:
 
 
 def _overlap(one: Box, two: Box) -> bool:
-    return one[0] <= two[2] and two[0] <= one[2] and one[1] <= two[3] and two[1] <= one[3]
+    """Whether they overlap once each side is drawn, rounded to a tenth."""
+    return all(one[side] <= two[side + 2] + 0.2 and two[side] <= one[side + 2] + 0.2 for side in (0, 1))
 
 
 def amount(value: float) -> str:
