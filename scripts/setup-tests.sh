@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# What only the tests need: a browser, and from npm the accessibility checker and the type checker of the page's script.
+# What only the tests need: a browser, from npm the accessibility checker and the type checker of the page's script, and
+# LibreOffice, which opens the bundled tasks' documents.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
 command -v npm >/dev/null || missing+=(nodejs npm)
+command -v soffice >/dev/null || missing+=(libreoffice-writer-nogui libreoffice-calc-nogui)
 if [ ${#missing[@]} -gt 0 ]; then
   if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
     echo "setup: installing ${missing[*]}" >&2

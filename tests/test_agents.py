@@ -125,11 +125,11 @@ def test_every_built_in_agent_can_be_made_by_its_name(tmp_path):
         assert isinstance(agent.settings(), dict)
 
 
-def test_only_react_needs_a_model_and_only_two_audits_see_the_rubric(tmp_path):
+def test_only_react_needs_a_model_and_only_three_audits_see_the_rubric(tmp_path):
     plain_names = [name for name in AGENTS if name not in ("replay", "command")]
     agents = {name: create(name) for name in plain_names}
     assert [name for name, agent in agents.items() if agent.needs_model] == ["react"]
-    assert [name for name, agent in agents.items() if agent.privileged] == ["reference", "title-echo"]
+    assert [name for name, agent in agents.items() if agent.privileged] == ["reference", "title-echo", "stuffing"]
 
 
 def test_an_unknown_agent_lists_what_is_accepted_with_near_names_first():

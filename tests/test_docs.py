@@ -37,19 +37,13 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
-@pytest.fixture(scope="session")
-def docs_cache(tmp_path_factory):
-    """One cache for all pages, so that the dense model encodes the bundled corpus once."""
-    return tmp_path_factory.mktemp("docs-cache")
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_block_of_the_page_runs(page, tmp_path, docs_cache):
+def test_every_block_of_the_page_runs(page, tmp_path, shared_cache):
     for folder in ("corpora", "tasks"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     import_from = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"PATH": search, "PYTHONPATH": import_from, "EVALSUITE_CACHE": str(docs_cache)}
+    environment = os.environ | {"PATH": search, "PYTHONPATH": import_from, "EVALSUITE_CACHE": str(shared_cache)}
     ran = 0
     for block in blocks(page):
         if "file" in block.options:

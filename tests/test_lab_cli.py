@@ -770,7 +770,7 @@ def test_a_terminal_without_unicode_gets_all_the_same_numbers(place):
     assert json.loads(done.stdout)["title"] == "Änderung · Kontrolle"
 
 
-COMMANDS = ["run", "grade", "regrade", "import", "export", "list", "show", "lint"]
+COMMANDS = ["run", "grade", "regrade", "import", "export", "list", "show", "lint", "audit", "versions"]
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])

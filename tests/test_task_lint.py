@@ -1,16 +1,23 @@
 """The task linter finds, without a model, what LAB's issue tracker found by hand. Every matter here is invented."""
 
 import json
+import re
+from pathlib import Path
 
+import openpyxl
 import pytest
 from test_tasks import write_task
 
+import evalsuite.lab.lint as lint_module
+from evalsuite.lab.evaluate import run
 from evalsuite.lab.lint import lint
+from evalsuite.lab.lintruns import lint_runs
+from evalsuite.lab.regrade import grade
 from evalsuite.lab.task import load_task, load_tasks
 
 LEASE = """Lease between Halden Freight GmbH and Marisol Weiss dated 12 April 2024.
 The rent is EUR 4,250 a month. Either party may end the lease on ninety days' written notice under clause 14.3.
-The deposit of EUR 12,750 is held by Brackwater Bank."""
+The deposit of EUR 12,750 is held by Brackwater Bank. The viewing was on May 14, the fair on 3 June."""
 TENANT = {
     "id": "C-001",
     "title": "Names the landlord",
@@ -21,6 +28,24 @@ RENT = {
     "title": "States the rent",
     "match_criteria": "PASS if the memo states a rent of EUR 4,250 a month. FAIL if another sum is given.",
 }
+BROKEN_ATTACHMENT = """From: a@b.example
+To: c@d.example
+Subject: Lease
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=X
+
+--X
+Content-Type: text/plain
+
+The landlord sends a plan of the premises.
+--X
+Content-Type: application/octet-stream; name=plan.docx
+Content-Disposition: attachment; filename=plan.docx
+Content-Transfer-Encoding: base64
+
+UEs=
+--X--
+"""
 MEMO = "# Memo\n\nHalden Freight GmbH is the landlord. The rent is EUR 4,250 a month, as the lease says.\n"
 
 
@@ -29,6 +54,7 @@ def matter(folder, criteria=(TENANT, RENT), documents=None, **changes):
     options = {
         "instructions": "Summarise the lease. Output: `memo.md`.",
         "deliverables": {"memo.md": "memo.md"},
+        "version": "1.0.0",
     } | changes
     write_task(folder, documents=(), criteria=list(criteria), **options)
     (folder / "documents").mkdir(exist_ok=True)
@@ -58,6 +84,100 @@ def found(folder):
 
 def test_a_sound_task_has_no_findings(tmp_path):
     assert found(matter(tmp_path / "t")) == {}
+
+
+# ---------------------------------------------------------------- one fixture per rule
+
+TWICE = "names the landlord and states the rent; dates the lease and explains the notice"
+STRANGERS = ("names Torvald Shipping AS", "states freight of USD 88,000", "cites permit TX-2210")
+CHECKED = "criteria:\n  C-001: {check: Halden Freight GmbH}\n"
+GROUNDS = "criteria:\n  C-002: {sources: [{file: lease.txt, quote: 'The rent is EUR 4,250 a month'}]}\n"
+YEARLY = [TENANT, criterion("states a yearly rent of EUR 51,000", 2)]
+REFERENCE = {"reference/memo.md": MEMO}
+TWIN = {**REFERENCE, "corrupted/C-001/memo.md": MEMO.replace("Halden", "Holding")}
+SOUND_FILES = {"rubric.yaml": CHECKED, **TWIN}
+TWO_CHECKS = CHECKED + "  C-002: {check: {amount: 4250}}\n"
+TWO_TWINS = {"rubric.yaml": TWO_CHECKS, **TWIN, "corrupted/C-002/memo.md": MEMO.replace("4,250", "4,520")}
+
+RULES = {
+    "no-documents": ("error", {"documents": {}}, {}),
+    "docs-dir-missing": ("error", {"docs_dir": "../dms"}, {}),
+    "stray-link": ("error", {}, {"documents/answers.txt": Path("/etc/hostname")}),
+    "empty-document": ("error", {}, {"documents/empty.txt": ""}),
+    "unreadable-document": ("error", {}, {"documents/broken.docx": "no zip file"}),
+    "unsupported-document": ("warning", {}, {"documents/photo.png": "x"}),
+    "unread-part": ("warning", {}, {"documents/mail.eml": BROKEN_ATTACHMENT}),
+    "refusal": ("error", {}, {"documents/letter.txt": "I'm sorry, but I can't help with creating this document."}),
+    "placeholder": ("error", {}, {"documents/letter.txt": "TODO: to be drafted"}),
+    "rubric-leak": ("error", {}, {"documents/scores.json": "{}"}),
+    "criterion-leak": ("error", {"documents": {"lease.txt": LEASE + RENT["match_criteria"]}}, {}),
+    "absent-document": ("error", {"criteria": [TENANT, criterion("relies on market-study.xlsx", 2)]}, {}),
+    "fact-not-found": ("warning", {"criteria": [TENANT, criterion("states a deposit of EUR 9,999", 2)]}, {}),
+    "wrong-documents": ("error", {"criteria": [criterion(text, n) for n, text in enumerate(STRANGERS)]}, {}),
+    "no-working": ("warning", {"criteria": YEARLY}, {"rubric.yaml": GROUNDS}),
+    "quote-not-found": ("error", {}, {"rubric.yaml": GROUNDS.replace("a month", "a year")}),
+    "deliverable-not-named": ("warning", {"instructions": "Summarise the lease."}, {}),
+    "undeclared-deliverable": ("error", {"criteria": [TENANT | {"deliverables": ["log.xlsx"]}, RENT]}, {}),
+    "ungraded-deliverable": (
+        "warning",
+        {
+            "criteria": [TENANT | {"deliverables": ["memo.md"]}],
+            "deliverables": ["memo.md", "log.md"],
+            "instructions": "Write `memo.md` and `log.md`.",
+        },
+        {},
+    ),
+    "duplicate-criterion": ("warning", {"criteria": [RENT, RENT | {"id": "C-009"}]}, {}),
+    "compound-criterion": ("warning", {"criteria": [TENANT, criterion(TWICE, 2)]}, {}),
+    "no-pass-fail": ("warning", {"criteria": [TENANT, RENT | {"match_criteria": "The rent is EUR 4,250."}]}, {}),
+    "contested": ("warning", {}, {"contested.yaml": "C-001: two landlords are possible"}),
+    "weight-ignored": ("warning", {"criteria": [TENANT, RENT | {"weight": 2}]}, {}),
+    "no-version": ("warning", {"version": None}, SOUND_FILES),
+    "no-reference": ("warning", {}, {"rubric.yaml": CHECKED}),
+    "reference-fails": ("error", {}, {**TWIN, "rubric.yaml": CHECKED.replace("GmbH", "AG")}),
+    "no-corrupted-twin": ("warning", {}, {"rubric.yaml": CHECKED, **REFERENCE}),
+    "corrupted-unknown": ("error", {}, {**SOUND_FILES, "corrupted/C-7/memo.md": MEMO}),
+    "corrupted-passes": ("error", {}, {**SOUND_FILES, "corrupted/C-001/memo.md": MEMO}),
+    "corrupted-fails-others": ("error", {}, {**TWO_TWINS, "corrupted/C-001/memo.md": "A memo on nothing at all."}),
+}  # fmt: skip
+
+
+def planted(folder, changes, files):
+    """A sound matter with a fault planted in it."""
+    matter(folder, **changes)
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, Path):
+            path.symlink_to(content)
+        else:
+            path.write_text(content, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_fault_is_found_by_its_rule(tmp_path, rule):
+    severity, changes, files = RULES[rule]
+    rules = found(planted(tmp_path / "t", changes, files))
+    assert rule in rules
+    assert severity in {severity for severity, _, _ in rules[rule]}
+
+
+def test_every_rule_has_its_fault_here():
+    folder = Path(lint_module.__file__).parent
+    sources = "".join((folder / name).read_text(encoding="utf-8") for name in ("lint.py", "twins.py"))
+    named = re.findall(r'Finding\(\s*"([a-z-]+)"', sources) + re.findall(r'rule = "([a-z-]+)"', sources)
+    assert {*named, "no-documents"} == RULES.keys()
+
+
+@pytest.mark.parametrize("files", [{}, SOUND_FILES, TWO_TWINS])
+def test_the_same_tasks_without_a_fault_have_no_findings(tmp_path, files):
+    assert found(planted(tmp_path / "t", {}, files)) == {}
+
+
+def test_working_in_the_notes_explains_a_figure(tmp_path):
+    grounds = GROUNDS.replace("{sources", "{notes: twelve months of 4250, sources")
+    assert found(planted(tmp_path / "t", {"criteria": YEARLY}, {"rubric.yaml": grounds})) == {}
 
 
 # ---------------------------------------------------------------- what LAB's users reported
@@ -209,6 +329,8 @@ def test_a_shared_folder_is_read_once_for_all_its_tasks(tmp_path):
         "lists three issues and 2 questions",
         "says the memo is for the partner of the firm",
         "cites lease.txt for the rent",
+        "names HALDEN FREIGHT GMBH and marisol weiss",
+        "says that the fair was on 3 June 2024 and the viewing on 14 May 2024",
     ],
 )
 def test_facts_that_the_documents_have_in_other_words_are_found(tmp_path, text):
@@ -222,6 +344,7 @@ def test_facts_that_the_documents_have_in_other_words_are_found(tmp_path, text):
         ("states that notice is 120 days", "120"),
         ("states a deposit of EUR 12", "EUR 12"),
         ("dates the lease 13 April 2024", "13 April 2024"),
+        ("dates the lease 12 April 2025", "12 April 2025"),
         ("says the rent rises by 7.5% a year", "7.5%"),
         ("cites permit UTH-0441", "UTH-0441"),
         ("identifies matter 1003-00001", "1003-00001"),
@@ -248,7 +371,9 @@ def test_figures_may_be_worked_out_from_quoted_grounds(tmp_path):
     (folder / "rubric.yaml").write_text(
         "criteria: {C-002: {sources: [{file: lease.txt, quote: 'The rent is EUR 4,250 a month'}]}}", encoding="utf-8"
     )
-    assert [message.rpartition(": ")[2] for _, _, message in found(folder)["fact-not-found"]] == ["Pellworth Holdings"]
+    rules = found(folder)
+    assert [message.rpartition(": ")[2] for _, _, message in rules["fact-not-found"]] == ["Pellworth Holdings"]
+    assert rules["no-working"][0][2].startswith("no document has EUR 51,000, and its notes")
 
 
 # ---------------------------------------------------------------- criteria and deliverables
@@ -299,6 +424,20 @@ def test_a_criterion_that_asks_for_many_things_is_compound(tmp_path):
     text = "names the landlord and states the rent; dates the lease and explains the notice"
     ((severity, where, _),) = found(matter(tmp_path / "t", [criterion(text)]))["compound-criterion"]
     assert (severity, where) == ("warning", "C-001")
+
+
+def test_a_list_of_names_or_sums_is_one_demand(tmp_path):
+    text = "names Halden Freight and Marisol Weiss, EUR 4,250 and EUR 12,750, and Brackwater and Halden"
+    assert found(matter(tmp_path / "t", [criterion(text)])) == {}
+
+
+def test_a_blank_in_a_form_is_no_placeholder(tmp_path):
+    form = LEASE + " Schedule 2, form of notice. To: the Landlord. Dated: [date]. We end the lease on [ ]."
+    assert found(matter(tmp_path / "t", documents={"lease.txt": form})) == {}
+
+
+def test_a_task_as_lab_publishes_it_needs_no_version(tmp_path):
+    assert found(matter(tmp_path / "t", version=None)) == {}
 
 
 def test_bare_statements_are_counted_in_one_warning(tmp_path):
@@ -375,3 +514,68 @@ def test_the_published_firm_knowledge_tasks_lint(shared_data):
     assert rules.count("docs-dir-missing") == 25
     assert rules.count("no-pass-fail") == 25
     assert "fact-not-found" not in rules, "nothing is said of facts where there are no documents"
+
+
+def test_a_hidden_sheet_is_part_of_the_document(tmp_path):
+    folder = matter(tmp_path / "t", [TENANT, criterion("states a yearly rent of EUR 51,000", 2)])
+    book = openpyxl.Workbook()
+    book.active["A1"] = "Rent roll"
+    book.create_sheet("Backup")["A1"] = "EUR 51,000 a year"
+    book["Backup"].sheet_state = "hidden"
+    book.save(folder / "documents" / "rent.xlsx")
+    quoted = "criteria: {C-002: {sources: [{file: rent.xlsx, quote: 'EUR 51,000 a year'}]}}"
+    (folder / "rubric.yaml").write_text(quoted, encoding="utf-8")
+    assert found(folder) == {}
+
+
+# ---------------------------------------------------------------- runs
+
+
+def ran(folder, name, memo, out):
+    """A stored run of a system that handed in this memo."""
+    work = out / "work" / name
+    work.mkdir(parents=True)
+    (work / "memo.md").write_text(memo, encoding="utf-8")
+    return grade(work, folder, out=out / "reports", cache=out / "cache").path
+
+
+@pytest.fixture
+def discriminating(tmp_path):
+    """A task with a check that all three systems pass, one that none passes and one that one of them passes."""
+    folder = matter(tmp_path / "t", [TENANT, RENT, criterion("names the deposit", 3)])
+    checks = {"C-001": "Halden", "C-002": "nowhere", "C-003": "deposit"}
+    rubric = {"criteria": {name: {"check": {"quote": words}} for name, words in checks.items()}}
+    (folder / "rubric.yaml").write_text(json.dumps(rubric), encoding="utf-8")
+    memos = ["Halden lets the premises to Weiss, as the lease says.", "Halden is paid monthly by Weiss, as agreed."]
+    memos.append("Halden holds the deposit of Weiss at the bank in Brackwater.")
+    return folder, [ran(folder, f"s{n}", memo, tmp_path) for n, memo in enumerate(memos)]
+
+
+def said_of_runs(folder, runs):
+    return [(finding.rule, finding.where, finding.severity) for finding in lint_runs([load_task(folder)], runs)]
+
+
+def test_criteria_that_do_not_tell_three_systems_apart_are_named(discriminating):
+    folder, runs = discriminating
+    assert said_of_runs(folder, runs) == [
+        ("always-passed", "t C-001", "warning"),
+        ("never-passed", "t C-002", "warning"),
+    ]
+    assert said_of_runs(folder, runs[:2]) == [], "two systems are too few"
+    assert said_of_runs(folder, [*runs[:2], runs[0]]) == [], "one system twice is one"
+
+
+def test_audit_agents_and_runs_on_other_contents_do_not_count(discriminating, tmp_path):
+    folder, runs = discriminating
+    [parrot] = run([folder], ["parrot"], out=tmp_path / "reports", cache=tmp_path / "cache")
+    assert said_of_runs(folder, [*runs[:2], parrot.path]) == []
+    (folder / "documents" / "lease.txt").write_text(LEASE + " Signed.", encoding="utf-8")
+    assert said_of_runs(folder, runs) == []
+
+
+def test_the_command_lints_runs_too(discriminating, command):
+    folder, runs = discriminating
+    result = command("lab", "lint", folder, *(part for path in runs for part in ("--run", path)))
+    assert "warning: t C-001: all pass it, of 3 systems in any trial [always-passed]" in result.stdout
+    result = command("lab", "lint", folder, "--run", folder)
+    assert (result.code, "it has no run.json" in result.stderr) == (2, True)

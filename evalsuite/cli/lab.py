@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from evalsuite.cli import labshow
 from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_json, progress
+from evalsuite.cli.labaudit import audit
 from evalsuite.cli.laboptions import (
     Aggregation,
     BaseUrl,
@@ -28,7 +29,11 @@ from evalsuite.cli.laboptions import (
     StrictNames,
     Tasks,
     Votes,
+    common,
+    grading,
+    once,
 )
+from evalsuite.cli.labversions import versions
 from evalsuite.errors import UsageError
 
 lab = typer.Typer(
@@ -116,21 +121,21 @@ def run(
 
     sys.path.insert(0, str(Path.cwd()))  # so that module:callable finds what lies here
     options = {
-        "models": _once(model),
-        "profiles": _once(profile) or ["default"],
+        "models": once(model),
+        "profiles": once(profile) or ["default"],
         "trials": trials,
         "base_url": base_url,
         "temperature": temperature,
         "limits": Limits(turns=max_turns, tokens=max_tokens, seconds=max_seconds, cost=max_trial_cost),
         "sandbox": sandbox,
         "unsafe_local": unsafe_local,
-        **_grading(judge, judging, votes, aggregation, judge_base_url, judge_temperature, max_output_tokens),
-        **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
+        **grading(judge, judging, votes, aggregation, judge_base_url, judge_temperature, max_output_tokens),
+        **common(strict_names, max_cost, price, concurrency, out, cache, fresh),
     }
     if dry_run:
-        return labshow.plans(evaluate.plan(tasks, _once(agent), select=select, **options), as_json)
+        return labshow.plans(evaluate.plan(tasks, once(agent), select=select, **options), as_json)
     with progress():
-        outcomes = evaluate.run(tasks, _once(agent), select=select, **options)
+        outcomes = evaluate.run(tasks, once(agent), select=select, **options)
     return labshow.outcomes(outcomes, as_json, report)
 
 
@@ -166,8 +171,8 @@ def grade(
         outcome = grade_outputs(
             output,
             task,
-            **_grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
-            **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
+            **grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
+            **common(strict_names, max_cost, price, concurrency, out, cache, fresh),
         )
     return labshow.outcomes([outcome], as_json, report)
 
@@ -209,8 +214,8 @@ def regrade(
         outcome = grade_again(
             run_folder,
             tasks,
-            **_grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
-            **_common(strict_names, max_cost, price, concurrency, out, cache, fresh),
+            **grading(judge, judging, votes, aggregation, base_url, judge_temperature, max_output_tokens),
+            **common(strict_names, max_cost, price, concurrency, out, cache, fresh),
         )
     return labshow.outcomes([outcome], as_json, report)
 
@@ -275,7 +280,7 @@ def list_(
     from evalsuite.lab.overview import overview
     from evalsuite.lab.task import load_tasks
 
-    rows = overview(load_tasks(tasks, select))
+    rows = overview(load_tasks(tasks, select), hashed=as_json)
     if as_json:
         print_json(rows)
         return OK
@@ -310,12 +315,25 @@ def show(
 
 
 @lab.command()
-def lint(tasks: Tasks, select: Select = None, as_json: Json = False, debug: Debug = False) -> int:
+def lint(
+    tasks: Tasks,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--run", "-r", metavar="RUN", help="Also name criteria that all or none of 3 or more systems pass (repeat)."
+        ),
+    ] = None,
+    select: Select = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
     """Check tasks and rubrics without a model: leaks, absent facts, broken checks, placeholder documents. Exit 3 on errors."""
     from evalsuite.lab.lint import lint as lint_tasks
+    from evalsuite.lab.lintruns import lint_runs
     from evalsuite.lab.task import load_tasks
 
-    findings = lint_tasks(load_tasks(tasks, select))
+    loaded = load_tasks(tasks, select)
+    findings = [*lint_tasks(loaded), *lint_runs(loaded, run or ())]
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -326,51 +344,8 @@ def lint(tasks: Tasks, select: Select = None, as_json: Json = False, debug: Debu
     return ERRORS if any(finding.severity == "error" for finding in findings) else OK
 
 
-def _once(named: list[str] | None) -> list[str]:
-    """Each name once, in the order given: a system or judge that is named twice would be one run folder or vote twice."""
-    return list(dict.fromkeys(named or []))
-
-
-def _grading(
-    judge: list[str] | None,
-    judging: str,
-    votes: int,
-    aggregation: str,
-    judge_base_url: str | None,
-    judge_temperature: float | None,
-    max_output_tokens: int,
-) -> dict[str, Any]:
-    return {
-        "judges": _once(judge),
-        "judging": judging,
-        "votes": votes,
-        "aggregation": aggregation,
-        "judge_base_url": judge_base_url,
-        "judge_temperature": judge_temperature,
-        "max_output_tokens": max_output_tokens,
-    }
-
-
-def _common(
-    strict_names: bool,
-    max_cost: float | None,
-    price: list[str] | None,
-    concurrency: int,
-    out: Path,
-    cache: Path | None,
-    fresh: bool,
-) -> dict[str, Any]:
-    from evalsuite.models import parse_price
-
-    return {
-        "strict_names": strict_names,
-        "max_cost": max_cost,
-        "prices": dict(map(parse_price, price or [])),
-        "concurrency": concurrency,
-        "out": out,
-        "cache": cache,
-        "fresh": fresh,
-    }
+lab.command()(audit)
+lab.command()(versions)
 
 
 def _catalogue() -> dict[str, list[dict[str, str]]]:

@@ -1,9 +1,9 @@
-"""Options that several commands of `evalsuite lab` share."""
+"""Options that several commands of `evalsuite lab` share, and the keywords that they make."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -62,3 +62,52 @@ Cache = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite]."),
 ]
+
+
+def once(named: list[str] | None) -> list[str]:
+    """Each name once, in the order given: a system or judge that is named twice would be one run folder or vote twice."""
+    return list(dict.fromkeys(named or []))
+
+
+def grading(
+    judge: list[str] | None,
+    judging: str,
+    votes: int,
+    aggregation: str,
+    judge_base_url: str | None,
+    judge_temperature: float | None,
+    max_output_tokens: int,
+) -> dict[str, Any]:
+    """How verdicts come about, as keywords of `lab.options.Options`."""
+    return {
+        "judges": once(judge),
+        "judging": judging,
+        "votes": votes,
+        "aggregation": aggregation,
+        "judge_base_url": judge_base_url,
+        "judge_temperature": judge_temperature,
+        "max_output_tokens": max_output_tokens,
+    }
+
+
+def common(
+    strict_names: bool,
+    max_cost: float | None,
+    price: list[str] | None,
+    concurrency: int,
+    out: Path,
+    cache: Path | None,
+    fresh: bool,
+) -> dict[str, Any]:
+    """The rest that commands of the wing share, likewise."""
+    from evalsuite.models import parse_price
+
+    return {
+        "strict_names": strict_names,
+        "max_cost": max_cost,
+        "prices": dict(map(parse_price, price or [])),
+        "concurrency": concurrency,
+        "out": out,
+        "cache": cache,
+        "fresh": fresh,
+    }

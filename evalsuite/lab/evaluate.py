@@ -15,7 +15,7 @@ from evalsuite.errors import EvalsuiteError, RunError, UsageError
 from evalsuite.lab.agents import AGENTS, Agent
 from evalsuite.lab.grading.grade import Grader, errors_for, without_checks
 from evalsuite.lab.options import Options
-from evalsuite.lab.task import Task, load_tasks
+from evalsuite.lab.task import UNVERSIONED, Task, load_tasks
 from evalsuite.lab.trial import System, work
 from evalsuite.labnumbers import usage_of
 from evalsuite.models import BudgetError
@@ -153,6 +153,16 @@ def suite_of(tasks: Sequence[Task]) -> Suite:
     return Suite(name=name, sha256=sha256_json(files), files=files)
 
 
+def plan_of(tasks: Sequence[Task]) -> dict[str, Any]:
+    """What a manifest's plan says of the tasks: criteria, where they lie, and the versions of those that have one."""
+    versions = {task.id: task.version for task in tasks if task.version != UNVERSIONED}
+    return {
+        "tasks": {task.id: len(task.criteria) for task in tasks},
+        **({"versions": versions} if versions else {}),
+        "sources": sorted({str(task.folder) for task in tasks}),
+    }
+
+
 def notes_of(tasks: Sequence[Task]) -> list[str]:
     """What the tasks' loader remarked, one line a remark with the tasks it is about."""
     about: dict[str, list[str]] = {}
@@ -167,7 +177,6 @@ class Flow:
     """One system on all tasks: a run folder, its trials, its verdicts."""
 
     def __init__(self, tasks: Sequence[Task], system: System, grader: Grader, options: Options) -> None:
-        self.sources = sorted({str(task.folder) for task in tasks})
         self.tasks = list(tasks) if grader.judging.name != "lab-compat" else [without_checks(task) for task in tasks]
         self.system, self.grader, self.options = system, grader, options
         self.manifest = self._manifest()
@@ -189,11 +198,7 @@ class Flow:
                 **environment(PACKAGES),
                 "sandbox": {"name": sandbox.name, **sandbox.facts} if sandbox else {"name": "none", "shell": False},
             },
-            plan={
-                "trials": self.options.trials,
-                "tasks": {task.id: len(task.criteria) for task in self.tasks},
-                "sources": self.sources,
-            },
+            plan={"trials": self.options.trials, **plan_of(self.tasks)},
             notes=notes_of(self.tasks),
         )
         if self.system.agent.needs_model and self.system.profile.memory:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from calendar import month_name
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from evalsuite.lab.documents import SUPPORTED, Extracted, UnreadableError, read
+from evalsuite.lab.documents import SUPPORTED, Block, UnreadableError, read
 from evalsuite.lab.grading.values import Quantity, dates, is_amount, normalise, numbers
 from evalsuite.lab.task import DocumentFolder
 from evalsuite.storage import default_cache
@@ -32,11 +33,15 @@ ORDINARY = frozenset(
     )
 )
 SMALL = 12
+MONTHS = [name.casefold() for name in month_name]
 
 
 @dataclass
 class Evidence:
-    """The documents' visible text, normalised and in lower case, with an index of its words."""
+    """The documents' text, normalised and in lower case, with an index of its words.
+
+    Comments, hidden sheets, tracked deletions and other text that a reader must look for are part of it: agents are shown them.
+    """
 
     texts: dict[str, str] = field(default_factory=dict)
     postings: dict[str, set[str]] = field(default_factory=dict)
@@ -61,6 +66,7 @@ class Evidence:
                 continue
             try:
                 extracted = read(path, name=name, cache=default_cache())
+                marked = read(path, name=name, changes="all", cache=default_cache())
             except UnreadableError as error:
                 if path.stat().st_size:
                     evidence.unreadable[name] = error.message
@@ -68,10 +74,10 @@ class Evidence:
                     evidence.empty.append(name)
                 continue
             evidence.notes += extracted.notes
-            text = flat(extracted)
-            if not TOKEN.search(text):
+            if not TOKEN.search(flat(extracted.visible())):
                 evidence.empty.append(name)
-            evidence.add(name, text)
+            changed = set(marked.blocks) - set(extracted.blocks)
+            evidence.add(name, flat([*extracted.blocks, *(block for block in marked.blocks if block in changed)]))
         return evidence
 
     @classmethod
@@ -96,6 +102,14 @@ class Evidence:
             values.update(abs(number.value) for number in numbers(text))
             days.update(value for day in dates(text) for value in (day.value, day.other) if value)
         return values, days
+
+    def without_year(self, day: date) -> bool:
+        """Whether a text gives the day and month of a date and leaves its year to the reader."""
+        month = rf"{MONTHS[day.month][:3]}(?:{MONTHS[day.month][3:]})?\b"
+        written = (
+            rf"\b0?{day.day}(?:st|nd|rd|th)? (?:of )?{month}(?!,? \d{{4}})|\b{month}\.? 0?{day.day}\b(?!,? \d{{4}})"
+        )
+        return any(re.search(written, text) for text in self.texts.values())
 
     def has_word(self, word: str) -> bool:
         """Whether a lower-case word occurs in a text or a file name, itself or as plural or possessive."""
@@ -175,7 +189,11 @@ class Facts:
             if not any(place.holding(text.casefold()) or values & place.figures[0] for place in both):
                 lost.append(text)
         for value, other, text in self.dates:
-            if not any(place.holding(text.casefold()) or {value, other} & place.figures[1] for place in both):
+            days = {day for day in (value, other) if day}
+            if not any(
+                place.holding(text.casefold()) or days & place.figures[1] or any(map(place.without_year, days))
+                for place in both
+            ):
                 lost.append(text)
         return lost
 
@@ -191,9 +209,9 @@ class Facts:
         return lost
 
 
-def flat(extracted: Extracted) -> str:
-    """The visible text of a document, normalised, without anchors."""
-    return normalise("\n".join(" ".join(block.cells) if block.cells else block.text for block in extracted.visible()))
+def flat(blocks: Iterable[Block]) -> str:
+    """The text of blocks, normalised, without anchors."""
+    return normalise("\n".join(" ".join(block.cells) if block.cells else block.text for block in blocks))
 
 
 def telling(number: Quantity) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from evalsuite.lab.evidence import Evidence, Facts, stem_words
 from evalsuite.lab.findings import Finding, listed
 from evalsuite.lab.grading.values import normalise
-from evalsuite.lab.task import Criterion, Task
+from evalsuite.lab.task import UNVERSIONED, Criterion, Task
 from evalsuite.lab.twins import check_twins
 
 __all__ = ["Finding", "lint"]
@@ -22,9 +22,7 @@ REFUSAL = re.compile(
     r"(?:help|assist|create|generate|produce|write|draft|fulfill?|complete th|comply with th|provide th)"
 )
 MODEL = re.compile(r"\bas an ai (?:language )?(?:model|assistant)\b")
-PLACEHOLDER = re.compile(
-    r"lorem ipsum|\[(?:insert|add|todo|tbd|placeholder|your|company name|date)\b[^\]]*\]|\{\{[^}]*\}\}"
-)
+PLACEHOLDER = re.compile(r"lorem ipsum|\[(?:insert|add|todo|tbd|placeholder|your|company name)\b[^\]]*\]|\{\{[^}]*\}\}")
 STUB = re.compile(
     r"^\W*(?:todo|tbd|tbc|placeholder|coming soon|to be (?:completed|drafted|written|added|provided|inserted))\b"
     r"|lorem ipsum|\b(?:content|text) goes here\b|^\W*\[[^\]]*\]\W*$"
@@ -35,7 +33,8 @@ RUBRIC_NAME = re.compile(
 )
 RUBRIC_KEYS = re.compile(r"[\"']?\bmatch_criteria\b[\"']?\s*:|[\"']criteria_results[\"']\s*:")
 ISSUE = re.compile(r"^[A-Z]+[_-]?\d+\s*[:.–—-]\s*")
-JOINS = re.compile(r"\b(?:and|as well as|in addition)\b|;", re.IGNORECASE)
+JOINS = re.compile(r"\b(?:as well as|in addition)\b|;", re.IGNORECASE)
+ITEM = re.compile(r"[\"'(]*[A-Z0-9$£€]")
 NEAR = 0.85
 MANY_JOINS = 3
 MISMATCH_SHARE, MISMATCH_COUNT = 0.5, 3
@@ -50,7 +49,13 @@ def lint(tasks: Sequence[Task]) -> list[Finding]:
             folders[task.documents] = Evidence.of(task.document_folder)
         evidence = folders[task.documents]
         findings += [*_documents(task, evidence), *_leaks(task, evidence), *_facts(task, evidence)]
-        findings += [*_deliverables(task), *_duplicates(task), *_wording(task), *_quotes(task, evidence)]
+        findings += [
+            *_deliverables(task),
+            *_duplicates(task),
+            *_wording(task),
+            *_quotes(task, evidence),
+            *_version(task),
+        ]
         findings += check_twins(task)
     return findings
 
@@ -106,8 +111,8 @@ def _leaks(task: Task, evidence: Evidence) -> Iterator[Finding]:
 def _facts(task: Task, evidence: Evidence) -> Iterator[Finding]:
     """Facts of criteria that no document has. Nothing is said where there are no documents: that is its own error.
 
-    What makes a criterion FAIL is left out (wrong answers stand there), and so are the figures of a criterion for which
-    rubric.yaml quotes its grounds: they may be worked out from those.
+    What makes a criterion FAIL is left out: wrong answers stand there. Figures of a criterion for which rubric.yaml quotes
+    its grounds may be worked out from those; then its notes must say how.
     """
     if not evidence.texts:
         return
@@ -128,7 +133,11 @@ def _facts(task: Task, evidence: Evidence) -> Iterator[Finding]:
             strange.append(criterion.id)
         telling += bool(facts.count)
         if criterion.quotes:
-            missing = facts.missing_names(evidence, instructions)
+            names = facts.missing_names(evidence, instructions)
+            if (worked := [fact for fact in missing if fact not in names]) and not criterion.notes.strip():
+                message = f"no document has {listed(worked)}, and its notes in rubric.yaml do not say how to get there"
+                yield Finding("no-working", "warning", where, message)
+            missing = names
         if missing:
             yield Finding(
                 "fact-not-found", "warning", where, f"not found in any document or the instructions: {listed(missing)}"
@@ -184,7 +193,7 @@ def _duplicates(task: Task) -> Iterator[Finding]:
 def _wording(task: Task) -> Iterator[Finding]:
     formless = []
     for criterion in task.criteria:
-        joins = len(JOINS.findall(_pass_part(criterion)))
+        joins = _joins(_pass_part(criterion))
         if joins >= MANY_JOINS:
             message = (
                 f"asks for several things at once ({joins} joins with and or ;): one verdict cannot tell which failed"
@@ -202,6 +211,16 @@ def _wording(task: Task) -> Iterator[Finding]:
             yield Finding("weight-ignored", "warning", task.id, note)
 
 
+def _joins(text: str) -> int:
+    """How often a text goes on to another demand; "and" between two names or figures of a list does not."""
+    words = text.split()
+    joined = sum(
+        word.casefold() == "and" and not (ITEM.match(before) and ITEM.match(after))
+        for before, word, after in zip(words, words[1:], words[2:], strict=False)
+    )
+    return joined + len(JOINS.findall(text))
+
+
 def _pass_part(criterion: Criterion) -> str:
     return re.split(r"\bFAIL\b", criterion.match_criteria)[0].strip() or criterion.match_criteria
 
@@ -216,3 +235,10 @@ def _quotes(task: Task, evidence: Evidence) -> Iterator[Finding]:
             if texts and not any(phrase in text for text in texts):
                 message = f"{quote['file']} does not hold the quote {_excerpt(quote['quote'], 0)}"
                 yield Finding("quote-not-found", "error", f"{task.id} {criterion.id}", message)
+
+
+def _version(task: Task) -> Iterator[Finding]:
+    """Asked only of tasks with a rubric.yaml: LAB's own have no versions."""
+    if task.version == UNVERSIONED and "rubric.yaml" in task.files:
+        message = 'task.json has no version; with one ("1.0.0") results say what they are results of'
+        yield Finding("no-version", "warning", task.id, message)

@@ -8,12 +8,13 @@ from typing import Any
 from evalsuite.lab.task import Criterion, Task
 
 
-def overview(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """One object per task; documents are counted, not opened."""
+def overview(tasks: Sequence[Task], *, hashed: bool = False) -> list[dict[str, Any]]:
+    """One object per task; documents are counted, and read only if the hash over each task is asked for."""
     return [
         {
             "id": task.id,
             "title": task.title,
+            "version": task.version,
             "area": task.id.split("/")[0],
             "work_type": task.work_type,
             "n_criteria": len(task.criteria),
@@ -22,6 +23,7 @@ def overview(tasks: Sequence[Task]) -> list[dict[str, Any]]:
             "deliverables": list(task.deliverables),
             "tags": list(task.tags),
             "language": task.language,
+            **({"sha256": task.sha256} if hashed else {}),
         }
         for task in tasks
     ]
@@ -30,7 +32,7 @@ def overview(tasks: Sequence[Task]) -> list[dict[str, Any]]:
 def describe(task: Task) -> dict[str, Any]:
     """Everything about a task, rubric included: never for an agent's eyes."""
     return {
-        **overview([task])[0],
+        **overview([task], hashed=True)[0],
         "jurisdiction": task.jurisdiction,
         "instructions": task.instructions,
         "folder": str(task.folder),
@@ -42,7 +44,6 @@ def describe(task: Task) -> dict[str, Any]:
         "files": task.files,
         "has_reference": task.reference.is_dir(),
         "corrupted": sorted(path.name for path in task.corrupted.glob("*") if path.is_dir()),
-        "sha256": task.sha256,
     }
 
 

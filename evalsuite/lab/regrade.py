@@ -17,6 +17,7 @@ from evalsuite.lab.evaluate import (
     missing_units,
     notes_of,
     outcome_of,
+    plan_of,
     suite_of,
     told,
 )
@@ -64,12 +65,19 @@ def grade(output: str | Path, task: str | Path | Task, **options: Any) -> Outcom
     return in_loop(_graded(chosen, tasks, system, [(trial, files)], {"trials": 1}, notes), chosen)
 
 
-def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, **options: Any) -> Outcome:
+def regrade(
+    run: str | Path,
+    tasks: Sequence[str | Path | Task] | None = None,
+    *,
+    revised: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Outcome:
     """Grade the outputs of a run again: with another judge, rubric or profile, into a run folder of its own.
 
     Votes of the run whose question is the same (prompt, judge, vote number) are taken over and cost nothing; so a run that
     somebody else hands in is checked with another judge or vote number. `tasks` says where the tasks lie if they are not
-    where the run found them.
+    where the run found them. `revised`: the tasks are a revision, under which other verdicts must stay what they were, so
+    the protocol must be the run's own; {task id: why} are tasks whose trials are left out.
     """
     chosen = Options(**options)
     source = Path(run)
@@ -77,8 +85,9 @@ def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, *
     if manifest.kind != "lab":
         raise RunError(f"is a {manifest.kind} run; only lab runs are graded again", where=str(source))
     units = read_units(source)
-    trials = [unit for unit in units if isinstance(unit, TrialResult) and unit.final]
-    loaded = _tasks_of(manifest, trials, tasks)
+    left_out = revised or {}
+    trials = [u for u in units if isinstance(u, TrialResult) and u.final and u.task not in left_out]
+    loaded = _tasks_of(manifest, trials, tasks, left_out)
     if manifest.system.get("agent") == "harvey-labs" and any(
         note.startswith("output/ is missing") for note in manifest.notes
     ):
@@ -91,8 +100,10 @@ def regrade(run: str | Path, tasks: Sequence[str | Path | Task] | None = None, *
         "output_sha256": sha256_json([[trial.task, trial.trial, trial.output] for trial in trials]),
     }
     notes = [f"outputs of {source.name}, graded again"]
+    notes += [f"{task} is left out: {why}" for task, why in left_out.items()]
     taken = [vote for unit in units if isinstance(unit, CriterionResult) for vote in unit.votes if vote.key]
-    return in_loop(_graded(chosen, loaded, system, places, plan, notes, taken), chosen)
+    protocol = manifest.protocol if revised is not None else None
+    return in_loop(_graded(chosen, loaded, system, places, plan, notes, taken, protocol), chosen)
 
 
 def _handed_in(files: Path, options: Options) -> tuple[dict[str, str], dict[str, str]]:
@@ -114,16 +125,20 @@ def _handed_in(files: Path, options: Options) -> tuple[dict[str, str], dict[str,
 
 
 def _tasks_of(
-    manifest: Manifest, trials: Sequence[TrialResult], tasks: Sequence[str | Path | Task] | None
+    manifest: Manifest,
+    trials: Sequence[TrialResult],
+    tasks: Sequence[str | Path | Task] | None,
+    left_out: Mapping[str, str],
 ) -> list[Task]:
     if not trials:
         raise RunError("holds no finished trial; finish the run first", where=manifest.run_id)
-    wanted = {trial.task for trial in trials} | set(manifest.plan.get("tasks") or ())
+    wanted = ({trial.task for trial in trials} | set(manifest.plan.get("tasks") or ())) - left_out.keys()
     given = list(tasks) if tasks else manifest.plan.get("sources") or []
     if not given:
         raise UsageError("the run does not say where its tasks lie; give them with --tasks")
     loaded = [task for task in given if isinstance(task, Task)]
-    loaded += load_tasks([path for path in given if not isinstance(path, Task)])
+    paths = [path for path in given if not isinstance(path, Task)]
+    loaded += load_tasks(paths) if paths else []
     found = [task for task in loaded if task.id in wanted]
     if missing := wanted - {task.id for task in found}:
         raise UsageError(f"no task {sorted(missing)[0]!r} in {', '.join(map(str, given))}; it is in the run")
@@ -138,9 +153,15 @@ async def _graded(
     plan: dict[str, Any],
     notes: list[str],
     taken: Sequence[Vote] = (),
+    protocol: Mapping[str, Any] | None = None,
 ) -> Outcome:
-    """Copy the outputs into a run folder and grade them there. `taken`: votes that need not be asked for again."""
+    """Copy the outputs into a run folder and grade them there. `taken`: votes that need not be asked for again.
+
+    Raises UsageError where another `protocol` is asked for than the options make.
+    """
     grader = options.grader()
+    if protocol is not None:
+        _same_protocol(protocol, grader.protocol(), judged=bool(taken))
     for judge in grader.panel.judges:
         judge.cache.taken |= {vote.key: vote for vote in taken if vote.judge == judge.name}
     by_id = {task.id: task if options.judging != "lab-compat" else without_checks(task) for task in tasks}
@@ -150,11 +171,7 @@ async def _graded(
         system=dict(system),
         protocol=grader.protocol(),
         environment=environment(PACKAGES),
-        plan={
-            **plan,
-            "tasks": {task.id: len(task.criteria) for task in by_id.values()},
-            "sources": sorted({str(task.folder) for task in tasks}),
-        },
+        plan={**plan, **plan_of(list(by_id.values()))},
         notes=[*notes, *notes_of(list(by_id.values()))],
     )
     manifest.identity = identity(manifest)
@@ -179,6 +196,20 @@ async def _graded(
     error = told(writer, missing) if missing else None
     manifest = writer.close("interrupted" if missing else "complete", error=error)
     return outcome_of(path, manifest)
+
+
+def _same_protocol(stored: Mapping[str, Any], chosen: Mapping[str, Any], *, judged: bool) -> None:
+    """Judges may be new where no verdict is a judge's."""
+    free = {"id"} if judged else {"id", "judges"}
+    keys = [key for key in dict.fromkeys([*stored, *chosen]) if stored.get(key) != chosen.get(key)]
+    differ = [key for key in keys if key not in free]
+    if not differ:
+        return
+    key = differ[0]
+    raise UsageError(
+        f"verdicts are carried over only under the protocol that they were given under, and {key} differs: "
+        f"{shown(stored.get(key), 200)} and {shown(chosen.get(key), 200)}; evalsuite lab regrade asks other judges"
+    )
 
 
 async def _trial(grader: Grader, task: Task, trial: TrialResult, files: Path, writer: RunWriter, cache: Path) -> None:

@@ -19,8 +19,11 @@ from evalsuite.storage import sha256_file, sha256_json
 TASK_KEYS = frozenset({"title", "instructions", "criteria", "deliverables", "work_type", "tags"}) | {
     "language",
     "jurisdiction",
+    "version",
 }
 CRITERION_KEYS = frozenset({"id", "title", "match_criteria", "deliverables", "sources"})
+UNVERSIONED = "unversioned"
+VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?")
 FILE_NAME = re.compile(r"\S(.*\S)?\.[A-Za-z0-9]{1,8}")
 
 
@@ -78,9 +81,14 @@ class DocumentFolder:
         return path.relative_to(self.folder).as_posix()
 
     @cached_property
+    def hashes(self) -> dict[str, str]:
+        """{relative name: sha256}"""
+        return {self.name(path): sha256_file(path) for path in self.entries[0]}
+
+    @cached_property
     def sha256(self) -> str:
         """Hash over every file's relative name and bytes."""
-        return sha256_json({self.name(path): sha256_file(path) for path in self.entries[0]})
+        return sha256_json(self.hashes)
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,8 @@ class Task:
     tags: tuple[str, ...] = ()
     language: str | None = None
     jurisdiction: str | None = None
+    version: str = UNVERSIONED
+    """As its author counts, e.g. "1.2.0"; LAB's tasks have none."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Keys of task.json that are not fields here (`id`, `docs_dir`, `metadata` ...)."""
     files: dict[str, str] = field(default_factory=dict)
@@ -172,6 +182,7 @@ def _load(folder: Path, root: Path, pool: dict[Path, DocumentFolder]) -> Task:
     documents = _documents(data.get("docs_dir"), folder, root, problems)
     labels = {key: _optional(data, key, problems) for key in ("work_type", "language", "jurisdiction")}
     tags = _strings(data.get("tags"), "tags", problems)
+    version = _version(data.get("version"), problems)
     fail(problems, source)
     if not documents.is_dir():
         notes.append(f"the documents folder {os.path.relpath(documents, folder)} does not exist")
@@ -185,6 +196,7 @@ def _load(folder: Path, root: Path, pool: dict[Path, DocumentFolder]) -> Task:
         deliverables=deliverables,
         tags=tags,
         **labels,
+        version=version,
         extra={key: value for key, value in data.items() if key not in TASK_KEYS},
         files=files,
         notes=tuple(notes),
@@ -207,6 +219,14 @@ def _optional(record: dict[str, Any], key: str, problems: list[str]) -> str | No
         problems.append(f"{key} must be a string or absent; found {shown(value)}")
         return None
     return value or None
+
+
+def _version(value: Any, problems: list[str]) -> str:
+    if isinstance(value, str) and VERSION.fullmatch(value):
+        return value
+    if value is not None:
+        problems.append(f'version must be a semantic version such as "1.2.0", or absent; found {shown(value)}')
+    return UNVERSIONED
 
 
 def _strings(value: Any, key: str, problems: list[str]) -> tuple[str, ...]:

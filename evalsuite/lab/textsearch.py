@@ -24,18 +24,21 @@ _size = 0
 
 
 def extract(path: Path, name: str, cache: Path | None) -> Extracted:
-    """`documents.read`, but a file that has not changed since is not even opened again. Raises UnreadableError."""
+    """`documents.read` with all tracked changes, but a file that has not changed since is not even opened again.
+
+    Raises UnreadableError.
+    """
     global _size
     try:
         status = path.stat()
     except OSError:
-        return documents.read(path, name=name, cache=cache)
+        return documents.read(path, name=name, changes="all", cache=cache)
     key = (str(path), name, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     with _lock:
         if found := _kept.get(key):
             _kept.move_to_end(key)
             return found[1]
-    extracted = documents.read(path, name=name, cache=cache)
+    extracted = documents.read(path, name=name, changes="all", cache=cache)
     cost = sum(len(block.text) + BLOCK_CHARACTERS for block in extracted.blocks)
     with _lock:
         if key not in _kept:

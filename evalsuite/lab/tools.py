@@ -64,7 +64,8 @@ class Toolbox:
     async def read(self, file: str, start: int = 1, lines: int = 400) -> str:
         """Read the text of a file, also of docx, xlsx, pptx, pdf and eml. Each line begins with an [anchor] that can be cited.
 
-        Comments, hidden text, formulas, headers and footnotes are shown and marked.
+        Comments, hidden text, formulas, headers and footnotes are shown and marked, tracked changes as [+new text by
+        Author+] and [-old text by Author-].
 
         Args:
             file: Name of the file, looked for in documents/ first, then in output/.

@@ -15,7 +15,7 @@ from typing import Any
 
 from evalsuite.errors import EvalsuiteError, UsageError
 from evalsuite.lab.agents.base import Agent, Assignment, Ending, Limits, Matter, Transcript, read_transcript
-from evalsuite.lab.documents import Extracted, UnreadableError, read
+from evalsuite.lab.documents import Changes, Extracted, UnreadableError, read
 from evalsuite.lab.grading.guard import flags
 from evalsuite.lab.profiles import Profile
 from evalsuite.lab.sandbox import Sandbox
@@ -163,9 +163,9 @@ def examine(result: TrialResult, task: Task, folder: Path, sealed: dict[str, str
     )
 
 
-def _text(path: Path, name: str, cache: Path) -> Extracted | None:
+def _text(path: Path, name: str, cache: Path, changes: Changes = "accept") -> Extracted | None:
     try:
-        return read(path, name=name, cache=cache)
+        return read(path, name=name, changes=changes, cache=cache)
     except UnreadableError:
         return None
 
@@ -180,6 +180,9 @@ def _grounding(texts: Sequence[Extracted], task: Task, documents_read: Sequence[
     if not texts or not files:
         return {}
     documents = [found for path in files if (found := _text(path, names[path], cache))]
+    marked = (_text(path, names[path], cache, "all") for path in files)  # an agent may cite what a draft strikes out
+    known = {found.name: found.blocks for found in documents}
+    documents += [found for found in marked if found and found.blocks != known[found.name]]
     scope = "documents read" if scope_read else "all documents"
     return {"scope": scope, **ground(texts, documents, task.instructions)}
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evalsuite.errors import InputError
 from evalsuite.lab.documents import Extracted, UnreadableError, read
 from evalsuite.lab.findings import Finding, listed
-from evalsuite.lab.grading.checks import compile_check
+from evalsuite.lab.grading.checks import Check, compile_check
 from evalsuite.lab.grading.deliverables import resolve
-from evalsuite.lab.task import Criterion, Task
+from evalsuite.lab.task import Task
 
 
 def check_twins(task: Task) -> Iterator[Finding]:
@@ -23,7 +23,8 @@ def check_twins(task: Task) -> Iterator[Finding]:
             "no-reference", "warning", task.id, f"{len(checked)} checks are not proven: there is no reference/"
         )
         return
-    for name, why in failing(task, [task.reference]).items():
+    checks = {name: compile_check(criterion.check, name) for name, criterion in checked.items()}
+    for name, why in failing(task, checks, [task.reference]).items():
         yield Finding("reference-fails", "error", f"{task.id} {name}", f"the reference does not pass the check: {why}")
     twins = {path.name: path for path in sorted(task.corrupted.glob("*")) if path.is_dir()}
     for name, twin in twins.items():
@@ -31,7 +32,7 @@ def check_twins(task: Task) -> Iterator[Finding]:
         if name not in checked:
             yield Finding("corrupted-unknown", "error", where, "no criterion of this id has a check")
             continue
-        failed = failing(task, [twin, task.reference])
+        failed = failing(task, checks, [twin, task.reference])
         if name not in failed:
             yield Finding("corrupted-passes", "error", where, "the corrupted deliverable passes the check")
         if others := [other for other in failed if other != name]:
@@ -42,14 +43,18 @@ def check_twins(task: Task) -> Iterator[Finding]:
         )
 
 
-def failing(task: Task, folders: Sequence[Path]) -> dict[str, str]:
-    """{criterion id: why} of the checks that fail on what is in `folders`; an earlier folder hides a later one."""
+def failing(task: Task, checks: Mapping[str, Check], folders: Sequence[Path]) -> dict[str, str]:
+    """{criterion id: why} of the checks (by criterion id) that fail on what is in `folders`; an earlier folder hides a later one."""
     failed = {}
+    seen: dict[tuple[str, ...], list[Extracted]] = {}
     for criterion in task.criteria:
-        if criterion.check is None:
+        if criterion.id not in checks:
             continue
+        names = criterion.deliverables
         try:
-            found = compile_check(criterion.check, criterion.id)(_deliverables(criterion, folders))
+            if names not in seen:
+                seen[names] = _deliverables(names, folders)
+            found = checks[criterion.id](seen[names])
         except (InputError, UnreadableError) as error:
             failed[criterion.id] = error.message
             continue
@@ -58,10 +63,10 @@ def failing(task: Task, folders: Sequence[Path]) -> dict[str, str]:
     return failed
 
 
-def _deliverables(criterion: Criterion, folders: Sequence[Path]) -> list[Extracted]:
-    """What a criterion looks at. Raises InputError where a deliverable is missing, empty or a placeholder."""
+def _deliverables(names: Sequence[str], folders: Sequence[Path]) -> list[Extracted]:
+    """What a criterion that names these looks at. Raises InputError where a deliverable is missing, empty or a placeholder."""
     documents: dict[str, Extracted] = {}
-    for wanted in criterion.deliverables or _names(folders):
+    for wanted in names or _names(folders):
         results = [result for folder in folders for result in resolve(folder, [wanted]) if result.path]
         if not results:
             raise InputError(f"{wanted} is missing")

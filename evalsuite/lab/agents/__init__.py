@@ -31,6 +31,7 @@ AGENTS: dict[str, tuple[str, str]] = {
     "parrot": ("audit", "Parrot"),
     "title-echo": ("audit", "TitleEcho"),
     "injector": ("audit", "Injector"),
+    "stuffing": ("audit", "Stuffing"),
     "replay": ("replay", "Replay"),
     "command": ("command", "Command"),
 }

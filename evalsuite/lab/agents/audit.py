@@ -1,22 +1,30 @@
 """Agents that audit a task instead of solving it: what they score says how good the rubric and the judge are.
 
-reference must pass everything; empty, parrot, title-echo and injector must pass nothing.
+reference must pass everything; empty, parrot, title-echo, injector and stuffing must pass nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalsuite.lab.agents.base import Assignment, Ending, deliverable_names
 from evalsuite.lab.agents.desk import Desk
 from evalsuite.lab.agents.injection import inject
 from evalsuite.lab.agents.office import plain
+from evalsuite.lab.agents.passages import AMOUNT, DATE, STOPWORDS
+
+if TYPE_CHECKING:
+    from evalsuite.lab.task import Criterion
 
 MOST_CHARACTERS = 2_000_000
 """What the parrot repeats at most."""
+_KEYWORD = re.compile(
+    rf"{DATE.pattern}|{AMOUNT.pattern}|\b[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)+|\d[\d.,]*\d|\w+(?:['’./-]\w+)*"
+)
 
 
 class Audit:
@@ -36,6 +44,13 @@ class Reference(Audit):
 
     name = "reference"
     privileged = True
+
+    def __init__(self, sha256: str = "") -> None:
+        self.sha256 = sha256
+
+    def settings(self) -> dict[str, Any]:
+        """The hash of all references, where the caller gave one: a changed reference is another run."""
+        return {"reference_sha256": self.sha256} if self.sha256 else {}
 
     async def work(self, assignment: Assignment) -> Ending:
         """Copy reference/ into the output folder."""
@@ -116,6 +131,32 @@ class TitleEcho(Audit):
         for name in deliverable_names(assignment.matter):
             await desk.deliver(name, "\n\n".join(text), [["Issue"], *([title] for title in titles)])
         return desk.ending()
+
+
+class Stuffing(Audit):
+    """Hands in the criteria's keywords, names and figures in no order: a criterion that passes counts words, not statements."""
+
+    name = "stuffing"
+    privileged = True
+
+    async def work(self, assignment: Assignment) -> Ending:
+        """Write one paragraph or row of keywords for each criterion."""
+        if assignment.task is None:
+            return Ending("error", "the stuffing agent was not given the task")
+        desk = Desk(assignment)
+        lists = [" ".join(keywords(criterion)) for criterion in assignment.task.criteria]
+        text = [f"# {plain(assignment.matter.title)}", *map(plain, lists)]
+        for name in deliverable_names(assignment.matter):
+            await desk.deliver(name, "\n\n".join(text), [["Issue"], *([keys] for keys in lists)])
+        return desk.ending()
+
+
+def keywords(criterion: Criterion) -> list[str]:
+    """Names, figures, dates and telling words of a criterion's title and of what makes it pass, each once, by the alphabet."""
+    wanted = re.split(r"\bFAIL\b", criterion.match_criteria)[0]
+    found = _KEYWORD.findall(f"{criterion.title}. {re.sub(r'PASS(?: if)?', ' ', wanted)}")
+    telling = {word.casefold(): word for word in found if word.casefold() not in STOPWORDS}
+    return [telling[key] for key in sorted(telling)]
 
 
 class Injector(Audit):

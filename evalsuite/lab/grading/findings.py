@@ -67,10 +67,17 @@ class Leaf(Check):
     """A check for one thing that stands at places in the text."""
 
     placed = True
+    said = True
+    """False for what may stand in a list of names."""
 
     def look(self, scopes: Sequence[Scope]) -> Found:
         hits = [(scope.scan, span) for scope in scopes for span in self.spans(scope)]
         if not hits:
+            if listed := [
+                (scope.scan, span) for scope in scopes for span in scope.within(sorted(self.find(scope.scan)))
+            ]:
+                why = f"{self.label} stands only in a list of keywords, which states nothing ({places(listed)})"
+                return Found(False, why, excerpts(listed))
             seen = self.seen(scopes)
             return Found(False, f"{self.label} is not there" + (f"; {seen}" if seen else ""))
         return Found(True, f"{self.label} is there ({places(hits)})", excerpts(hits))
@@ -80,7 +87,11 @@ class Leaf(Check):
         """Every place in a file."""
 
     def spans(self, scope: Scope) -> list[Span]:
-        return scope.within(scope.scan.once(self, lambda: sorted(set(self.find(scope.scan)))))
+        return scope.within(scope.scan.once(self, lambda: self._stated(scope.scan)))
+
+    def _stated(self, scan: Scan) -> list[Span]:
+        """The places where it is said, not only listed among keywords."""
+        return sorted({span for span in self.find(scan) if not self.said or not scan.in_lists[span[0]]})
 
     def seen(self, scopes: Sequence[Scope]) -> str:
         """What of the same kind is there instead, for a reviewer; may be empty."""
@@ -264,6 +275,7 @@ class Party(Leaf):
     """A party is named, by any of its aliases (see `Name` for legal forms)."""
 
     kind = "party"
+    said = False
     help = "a party by name, legal form and punctuation optional; a list means aliases"
 
     def __init__(self, aliases: Sequence[Name]) -> None:
@@ -291,6 +303,7 @@ class Cites(Leaf):
     """
 
     kind = "cites"
+    said = False
     help = "names a source document by its file name or stem; a list means all of them"
 
     def __init__(self, files: Sequence[Phrase]) -> None:

@@ -12,11 +12,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from functools import cached_property
+from itertools import takewhile
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 from evalsuite.errors import InputError, shown
 from evalsuite.lab.documents import Block, Extracted
+from evalsuite.lab.grading.keywords import in_lists
 from evalsuite.lab.grading.values import DateValue, Quantity, dates, normalise, numbers, unit_of
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*[^\W_]*|[^\W_]+|[$€£¥₹%§&]")
@@ -118,9 +120,11 @@ class Scan:
         self.text = "\n".join(texts)
         self.words: list[str] = []
         self.starts: list[int] = []
+        self.ends: list[int] = []
         for match in _WORD.finditer(self.text):
             self.words.append(_folded(match[0]))
             self.starts.append(match.start())
+            self.ends.append(match.end())
         self.first = [0]
         """Position of each block's first word; one more entry than blocks."""
         self._sentences: dict[int, list[int]] = {}
@@ -147,7 +151,13 @@ class Scan:
         """Positions of a word (or of all words that begin as `word*` does), in order."""
         if not word.endswith("*"):
             return self._places.get(word, [])
-        return sorted(p for known, places in self._places.items() if known.startswith(word[:-1]) for p in places)
+        low = bisect_left(self._vocabulary, word[:-1])
+        alike = takewhile(lambda known: known.startswith(word[:-1]), self._vocabulary[low:])
+        return sorted(place for known in alike for place in self._places[known])
+
+    @cached_property
+    def _vocabulary(self) -> list[str]:
+        return sorted(self._places)
 
     def block_at(self, position: int) -> int:
         """Index of the block that holds the word at `position`."""
@@ -156,6 +166,11 @@ class Scan:
     def span(self, start: int, end: int) -> Span:
         """The words that the characters from `start` to `end` of `text` touch."""
         return max(bisect_right(self.starts, start) - 1, 0), bisect_left(self.starts, end)
+
+    @cached_property
+    def in_lists(self) -> bytearray:
+        """For each word, 1 if it stands in a list of keywords: no statement (see `keywords`)."""
+        return in_lists(self)
 
     @cached_property
     def quantities(self) -> list[tuple[Quantity, Span]]:
