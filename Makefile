@@ -7,7 +7,7 @@ BIN := .venv/bin
 CORPORA := $(wildcard corpora/*) $(wildcard ../shared/data/cranfield)
 RETRIEVERS := -r bm25 -r dense -r hybrid:bm25+dense -r random -r prior
 # The embedded agent, and the audit agents that show what the rubric is worth: reference must pass all, the others little.
-AGENTS := -a extractive -a reference -a empty -a parrot -a title-echo -a injector
+AGENTS := -a extractive -a reference -a empty -a parrot -a title-echo -a injector -a stuffing
 
 .PHONY: run test lint bench setup
 

@@ -185,7 +185,9 @@ def passed(task: Task, output: Extracted) -> list[str]:
 @every_task
 @pytest.mark.parametrize("form", STUFFED)
 def test_keywords_without_statements_pass_little(task, form, tmp_path):
-    most = 0.2 if form == "paragraphs" else 0.4  # the agent of the audit writes paragraphs; some other forms get past more checks
+    most = (
+        0.2 if form == "paragraphs" else 0.4
+    )  # the agent of the audit writes paragraphs; some other forms get past more checks
     assert len(passed(task, written(tmp_path, STUFFED[form](task)))) < most * len(task.criteria)
 
 
