@@ -17,7 +17,7 @@ from typing import Protocol
 
 from evalsuite.lab.documents import Block
 
-RUN, LONE = 8, 8
+RUN, LONE = 8, 6
 CHAIN, STEP = 3, 4
 FOREIGN = 50
 """One foreign function word in so many words, and more of them than English ones: another language."""
