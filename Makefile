@@ -19,7 +19,7 @@ run: setup
 
 test: lint
 	@scripts/setup-tests.sh
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check

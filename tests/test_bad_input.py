@@ -434,6 +434,19 @@ def test_verify_finds_a_lost_artifact(run_folder, command):
     assert [mismatch["what"] for mismatch in json.loads(result.stdout)["mismatches"]] == ["artifacts/run.trec.gz"]
 
 
+@pytest.mark.parametrize("place", ["absolute", "above", "link"])
+def test_verify_reads_no_file_outside_the_run_folder(place, run_folder, tmp_path, command):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("not yours\n")
+    name = {"absolute": str(secret), "above": "../" * 40 + str(secret)[1:], "link": "artifacts/link.txt"}[place]
+    (run_folder / "artifacts" / "link.txt").symlink_to(secret)
+    rewrite("run.json", lambda text: text.replace('"artifacts/run.trec.gz":', f'"{name}":'))(run_folder)
+    result = command("verify", run_folder, "--json")
+    assert result.code == 3
+    [found] = [mismatch for mismatch in json.loads(result.stdout)["mismatches"] if mismatch["what"] == name]
+    assert found["derived"] == "not in the run folder"
+
+
 # ---------------------------------------------------------------- what must be read as meant
 
 
