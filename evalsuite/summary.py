@@ -94,11 +94,7 @@ def verify(path: Path) -> dict[str, Any]:
     if manifest.suite.files:
         checks.append(("suite.sha256", manifest.suite.sha256, sha256_json(manifest.suite.files)))
     for name, stored in manifest.files.items():
-        file = path / name
-        if not file.resolve().is_relative_to(path.resolve()):  # a foreign run.json may name any file of this machine
-            checks.append((name, stored, "not in the run folder"))
-        else:
-            checks.append((name, stored, sha256_file(file) if file.is_file() else "missing"))
+        checks.append((name, stored, _digest(path, name)))
     stored_summary = path / "summary.json"
     if not stored_summary.exists():
         checks.append(("summary.json", "missing", "derivable"))
@@ -109,6 +105,18 @@ def verify(path: Path) -> dict[str, Any]:
         checks += [(f"summary.json {key}", stored_values.get(key), derived_values.get(key)) for key in keys]
     mismatches = [{"what": w, "stored": s, "derived": d} for w, s, d in checks if not _same(s, d)]
     return {"ok": not mismatches, "checked": len(checks), "mismatches": mismatches}
+
+
+def _digest(folder: Path, name: str) -> str:
+    """The hash of a file of a run, or why there is none: a foreign run.json may name any file of this machine."""
+    file = folder / name
+    try:
+        inside = file.resolve().is_relative_to(folder.resolve())
+    except (ValueError, OSError, RuntimeError):  # no name of a file; links in a circle
+        inside = False
+    if not inside:
+        return "not in the run folder"
+    return sha256_file(file) if file.is_file() else "missing"
 
 
 def protocol_id(protocol: dict[str, Any]) -> str:

@@ -434,13 +434,16 @@ def test_verify_finds_a_lost_artifact(run_folder, command):
     assert [mismatch["what"] for mismatch in json.loads(result.stdout)["mismatches"]] == ["artifacts/run.trec.gz"]
 
 
-@pytest.mark.parametrize("place", ["absolute", "above", "link"])
+@pytest.mark.parametrize("place", ["absolute", "above", "link", "circle", "no name"])
 def test_verify_reads_no_file_outside_the_run_folder(place, run_folder, tmp_path, command):
     secret = tmp_path / "secret.txt"
     secret.write_text("not yours\n")
-    name = {"absolute": str(secret), "above": "../" * 40 + str(secret)[1:], "link": "artifacts/link.txt"}[place]
-    (run_folder / "artifacts" / "link.txt").symlink_to(secret)
-    rewrite("run.json", lambda text: text.replace('"artifacts/run.trec.gz":', f'"{name}":'))(run_folder)
+    links = {"link": "artifacts/link.txt", "circle": "artifacts/circle.txt"}
+    names = {"absolute": str(secret), "above": "../" * 40 + str(secret)[1:], "no name": "a\0b", **links}
+    name = names[place]
+    (run_folder / links["link"]).symlink_to(secret)
+    (run_folder / links["circle"]).symlink_to(run_folder / links["circle"])
+    rewrite("run.json", lambda text: text.replace('"artifacts/run.trec.gz":', f"{json.dumps(name)}:"))(run_folder)
     result = command("verify", run_folder, "--json")
     assert result.code == 3
     [found] = [mismatch for mismatch in json.loads(result.stdout)["mismatches"] if mismatch["what"] == name]
