@@ -1069,3 +1069,11 @@ def test_every_supported_extension_has_a_reader(tmp_path):
     for extension in SUPPORTED:
         with pytest.raises(UnreadableError):
             read(written(tmp_path / f"x{extension}", b"\0\xff\xfe not it"))
+
+
+def test_a_file_without_tracked_changes_is_extracted_once_for_both_views(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("The notice ends on 31 March.\n")
+    views = [read(path, changes=changes, cache=tmp_path / "cache") for changes in ("accept", "all")]
+    assert views[0] == views[1]
+    assert len(list((tmp_path / "cache").rglob("*.json"))) == 1

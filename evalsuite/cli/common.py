@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +20,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Folder for the run folders.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Run again even if a finished or interrupted run is there.")]
+Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite]."),
+]
 Page = Annotated[
     Path | None,
     typer.Option("--report", metavar="FILE", dir_okay=False, help="Also write an HTML page about these runs."),
@@ -34,6 +38,16 @@ def print_json(value: Any) -> None:
 def visible(text: str) -> str:
     """Text from a file, with control characters and orders of writing direction as escapes."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def print_findings(findings: Sequence[Any], *also: str) -> None:
+    """What a linter says, a line each, then lines of its own, then how many there are of either severity."""
+    for finding in findings:
+        typer.echo(visible(f"{finding.severity}: {finding.where}: {finding.message} [{finding.rule}]"))
+    for line in also:
+        typer.echo(line)
+    errors = sum(finding.severity == "error" for finding in findings)
+    typer.echo(f"{errors} errors, {len(findings) - errors} warnings")
 
 
 def print_ending(aside: Console, name: str, error: str | None, reused: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from evalsuite.cli.common import FAILED, OK, Debug, Json, print_json, progress, visible
+from evalsuite.cli.common import FAILED, OK, Cache, Debug, Json, print_findings, print_json, progress, visible
 from evalsuite.errors import UsageError
 
 
@@ -31,9 +31,7 @@ def lint(
         Path | None,
         typer.Option(metavar="FILE", dir_okay=False, help="The sample with true or false filled in: the missing rate."),
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
-    ] = None,
+    cache: Cache = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -66,12 +64,7 @@ def lint(
         about = {"audit": asdict(audited)} if audited is not None else {}
         print_json({"findings": [asdict(finding) for finding in findings], **about})
     else:
-        for finding in findings:
-            typer.echo(visible(f"{finding.severity}: {finding.where}: {finding.message} [{finding.rule}]"))
-        if audited is not None:
-            typer.echo(f"audit: {audited}")
-        errors = sum(finding.severity == "error" for finding in findings)
-        typer.echo(f"{errors} errors, {len(findings) - errors} warnings")
+        print_findings(findings, *([f"audit: {audited}"] if audited is not None else []))
     return FAILED if any(finding.severity == "error" for finding in findings) else OK
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalsuite.cli.common import OK, Debug, Fresh, Json, Out, Page, print_json, progress, visible
+from evalsuite.cli.common import OK, Cache, Debug, Fresh, Json, Out, Page, print_json, progress, visible
 from evalsuite.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def gap(
     measures: Annotated[str, typer.Option("--measures", "-m", help="Comma-separated.")] = "nDCG@10,R@10",
     view: Annotated[str | None, typer.Option(help="Judgements to score against.")] = None,
     out: Out = Path("reports"),
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
-    ] = None,
+    cache: Cache = None,
     depth: Annotated[
         int, typer.Option(min=1, help="Documents kept per query; R in the pool needs all of the pool ranked.")
     ] = 1000,

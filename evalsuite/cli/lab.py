@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from evalsuite.cli import labshow
-from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_json, progress
+from evalsuite.cli.common import ERRORS, OK, Cache, Debug, Fresh, Json, Out, Page, print_findings, print_json, progress
 from evalsuite.cli.labaudit import audit
 from evalsuite.cli.laboptions import (
     Aggregation,
     BaseUrl,
-    Cache,
     Concurrency,
     JudgeHeat,
     Judges,
@@ -337,10 +336,7 @@ def lint(
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:
-        for finding in findings:
-            typer.echo(f"{finding.severity}: {finding.where}: {finding.message} [{finding.rule}]")
-        errors = sum(finding.severity == "error" for finding in findings)
-        typer.echo(f"{errors} errors, {len(findings) - errors} warnings")
+        print_findings(findings)
     return ERRORS if any(finding.severity == "error" for finding in findings) else OK
 
 

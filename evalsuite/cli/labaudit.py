@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, print_json, progress
+from evalsuite.cli.common import ERRORS, OK, Cache, Debug, Fresh, Json, Out, print_findings, print_json, progress
 from evalsuite.cli.laboptions import (
     Aggregation,
-    Cache,
     Concurrency,
     JudgeHeat,
     Judges,
@@ -94,10 +93,7 @@ def _print(found: Audit) -> None:
     for task in found.tasks:
         screen.print(_criteria(task, list(found.runs)))
     screen.print(_totals(found))
-    for finding in found.findings:
-        typer.echo(f"{finding.severity}: {finding.where}: {finding.message} [{finding.rule}]")
-    errors = sum(finding.severity == "error" for finding in found.findings)
-    typer.echo(f"{errors} errors, {len(found.findings) - errors} warnings")
+    print_findings(found.findings)
     for path in found.runs.values():
         typer.echo(f"run folder: {path}", err=True)
 

@@ -58,10 +58,6 @@ Concurrency = Annotated[
     int,
     typer.Option("--concurrency", "-n", min=1, metavar="N", help="Trials, and model requests, at the same time."),
 ]
-Cache = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite]."),
-]
 
 
 def once(named: list[str] | None) -> list[str]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from evalsuite.cli import labshow
-from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, print_json, progress, visible
+from evalsuite.cli.common import ERRORS, OK, Cache, Debug, Fresh, Json, Out, print_json, progress, visible
 from evalsuite.cli.laboptions import (
     Aggregation,
-    Cache,
     Concurrency,
     JudgeHeat,
     Judges,
@@ -29,6 +28,7 @@ from evalsuite.cli.laboptions import (
     grading,
 )
 from evalsuite.errors import UsageError
+from evalsuite.lab.findings import listed
 
 if TYPE_CHECKING:
     from evalsuite.lab.evaluate import Outcome
@@ -163,7 +163,7 @@ def _parts(change: TaskChange) -> Iterator[str]:
 def _files(name: str, files: FileChanges) -> Iterator[str]:
     for kind, names in asdict(files).items():
         if names:
-            yield f"{name} {kind}: {_some(names)}"
+            yield f"{name} {kind}: {listed(names, SHOWN)}"
 
 
 def _follows(change: TaskChange) -> str:
@@ -172,7 +172,7 @@ def _follows(change: TaskChange) -> str:
     if not change.again:
         return "all stay valid"
     left = change.n_criteria - len(change.again)
-    return f"{left:,} of {change.n_criteria:,} verdicts valid, to be graded again: {_some(change.again)}"
+    return f"{left:,} of {change.n_criteria:,} verdicts valid, to be graded again: {listed(change.again, SHOWN)}"
 
 
 def _runs(found: Sequence[RunStanding]) -> Iterator[str]:
@@ -184,14 +184,10 @@ def _runs(found: Sequence[RunStanding]) -> Iterator[str]:
         )
         for task in one.tasks:
             if task.again:
-                yield f"  {task.task}: to be graded again: {_some(list(task.again))}"
+                yield f"  {task.task}: to be graded again: {listed(list(task.again), SHOWN)}"
             if task.rerun:
-                yield f"  {task.task}: to be run again: trial {_some(list(map(str, task.rerun)))}: {task.why}"
+                yield f"  {task.task}: to be run again: trial {listed(list(map(str, task.rerun)), SHOWN)}: {task.why}"
             elif task.lost:
                 yield f"  {task.task}: {task.why}"
         if one.settled:
             yield f"  nothing to grade again: {one.settled}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from evalsuite.cli.common import OK, Debug, Json, print_json, progress, visible
+from evalsuite.cli.common import OK, Cache, Debug, Json, print_json, progress, visible
 from evalsuite.errors import UsageError
 
 
@@ -52,9 +52,7 @@ def pool(
     measures: Annotated[
         str, typer.Option("--measures", "-m", help="Of chance; the first also ranks the systems.")
     ] = "nDCG@10,R@10",
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
-    ] = None,
+    cache: Cache = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:

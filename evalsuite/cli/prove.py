@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evalsuite.cli.common import FAILED, OK, Debug, Json, print_json, progress, visible
+from evalsuite.cli.common import FAILED, OK, Cache, Debug, Json, print_json, progress, visible
 
 
 def prove(
@@ -16,9 +15,7 @@ def prove(
     reading: Annotated[
         str | None, typer.Option(help="Name of the blind reading in judgements/ [default: the only one].")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
-    ] = None,
+    cache: Cache = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:

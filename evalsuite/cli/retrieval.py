@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, Page, print_ending, print_json, progress
+from evalsuite.cli.common import ERRORS, OK, Cache, Debug, Fresh, Json, Out, Page, print_ending, print_json, progress
 from evalsuite.cli.corpuslint import lint
 from evalsuite.cli.gap import gap
 from evalsuite.cli.pool import pool
@@ -35,9 +35,7 @@ def run(
     depth: Annotated[int, typer.Option(help="Documents kept per query.")] = 1000,
     measures: Measures = None,
     out: Out = Path("reports"),
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
-    ] = None,
+    cache: Cache = None,
     report: Page = None,
     fresh: Fresh = False,
     as_json: Json = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evalsuite.cli.common import ERRORS, OK, Debug, Fresh, Json, Out, print_json, progress, visible
+from evalsuite.cli.common import ERRORS, OK, Cache, Debug, Fresh, Json, Out, print_json, progress, visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,9 +33,7 @@ def versions(
     measure: Annotated[str, typer.Option("--measure", "-m", help="The measure to compare by.")] = "nDCG@10",
     depth: Annotated[int, typer.Option(help="Documents kept per query.")] = 1000,
     out: Out = Path("reports"),
-    cache: Annotated[
-        Path | None, typer.Option(help="Cache folder [default: $EVALSUITE_CACHE, ~/.cache/evalsuite].")
-    ] = None,
+    cache: Cache = None,
     fresh: Fresh = False,
     as_json: Json = False,
     debug: Debug = False,

@@ -153,9 +153,8 @@ def _judged(
     linted: Sequence[Finding],
     most: float,
 ) -> TaskAudit:
-    names = sorted(path.name for path in task.corrupted.glob("*") if path.is_dir())
     wrong = {finding.where: finding for finding in linted if finding.where.startswith(f"{task.id} corrupted/")}
-    places = {name: wrong.get(f"{task.id} corrupted/{name}") for name in names}
+    places = {name: wrong.get(f"{task.id} corrupted/{name}") for name in task.twins}
     twins = {name: finding.message if finding else "exact" for name, finding in places.items()}
     passing = {name for name, finding in places.items() if finding and finding.rule == "corrupted-passes"}
     found = TaskAudit(task, results, twins, [])

@@ -170,6 +170,8 @@ _memo_lock = Lock()
 
 
 def _remembered(data: bytes, digest: str, extension: str, changes: Changes, cache: Path | None) -> Contents:
+    if extension not in (*WORD, ".eml"):  # nothing else tracks changes, or holds what does: one text serves both
+        changes = "accept"
     key = hashlib.sha256(f"{digest} {READER_VERSION} {changes} {extension}".encode()).hexdigest()
     stored = cache / "extracted" / f"{key}.json" if cache else None
     with _memo_lock:

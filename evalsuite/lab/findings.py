@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ class Finding:
     message: str
 
 
-def listed(names: list[str], limit: int = 6) -> str:
+def listed(names: Sequence[str], limit: int = 6) -> str:
     """ "a, b, c and 4 more" """
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more

@@ -43,7 +43,7 @@ def describe(task: Task) -> dict[str, Any]:
         "notes": list(task.notes),
         "files": task.files,
         "has_reference": task.reference.is_dir(),
-        "corrupted": sorted(path.name for path in task.corrupted.glob("*") if path.is_dir()),
+        "corrupted": list(task.twins),
     }
 
 

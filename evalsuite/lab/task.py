@@ -139,6 +139,11 @@ class Task:
     def corrupted(self) -> Path:
         return self.folder / "corrupted"
 
+    @property
+    def twins(self) -> dict[str, Path]:
+        """Name -> folder, sorted, of each corrupted twin."""
+        return {path.name: path for path in sorted(self.corrupted.glob("*")) if path.is_dir()}
+
 
 def load_tasks(paths: Sequence[str | Path], select: str | None = None) -> list[Task]:
     """Tasks below the paths (task folders, areas, task roots, LAB checkouts), sorted by id.

@@ -26,7 +26,7 @@ def check_twins(task: Task) -> Iterator[Finding]:
     checks = {name: compile_check(criterion.check, name) for name, criterion in checked.items()}
     for name, why in failing(task, checks, [task.reference]).items():
         yield Finding("reference-fails", "error", f"{task.id} {name}", f"the reference does not pass the check: {why}")
-    twins = {path.name: path for path in sorted(task.corrupted.glob("*")) if path.is_dir()}
+    twins = task.twins
     for name, twin in twins.items():
         where = f"{task.id} corrupted/{name}"
         if name not in checked:
