@@ -357,7 +357,7 @@ def test_a_command_sees_neither_the_rubric_nor_a_network(folder, bubblewrap):
     ],
 )
 def test_how_a_command_exits_decides_how_the_trial_ends(folder, bubblewrap, command, reason, words):
-    ending = Trial(folder, f"command:{command}", sandbox=bubblewrap, seconds=1.5).ending
+    ending = Trial(folder, f"command:{command}", sandbox=bubblewrap, seconds=5).ending
     assert (ending.stop_reason, words in ending.error) == (reason, True), ending.error
 
 

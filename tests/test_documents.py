@@ -581,9 +581,9 @@ def test_a_million_formatted_empty_rows_do_not_hang(tmp_path):
     )
     last = b'<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>end</t></is></c></row>'
     path = edited(saved(tmp_path, book), "xl/worksheets/sheet1.xml", (b"</sheetData>", rows + last + b"</sheetData>"))
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert seen(read(path))[1:] == [("Sheet!A1", "A1: start"), ("Sheet!XFD1048576", "XFD1048576: end")]
-    assert time.perf_counter() - begin < 30
+    assert time.process_time() - begin < 30
 
 
 # ---------------------------------------------------------------- PowerPoint

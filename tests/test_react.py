@@ -306,9 +306,9 @@ def test_a_limit_that_leaves_no_room_is_refused(limit):
 
 def test_the_limit_of_time_ends_a_model_that_sleeps_and_keeps_what_was_used(trial):
     script = Script(WRITE, READ, lambda messages: asyncio.sleep(60))
-    result = trial(script, limits=Limits(seconds=0.5))
+    result = trial(script, limits=Limits(seconds=2))
     assert (result.stop_reason, result.turns, result.error) == ("timeout", 2, None)
-    assert 0.5 <= result.seconds < 5
+    assert 2 <= result.seconds < 20
     assert result.tokens["input"] > 0 and len(result.context) == 2
     assert sorted(result.output) == ["memo.md"]
 

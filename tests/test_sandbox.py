@@ -158,7 +158,7 @@ def test_a_fork_bomb_is_contained(workspace):
     script = "import os, sys\nfor i in range(40):\n    try: os.fork()\n    except OSError: os.write(1, b'refused\\n')"
     small = Bubblewrap(Quota(processes=16))
     (workspace.output / "small.py").write_text(script)
-    refused = run(workspace, "timeout 2 python3 output/small.py | head -1", small, timeout=5)
+    refused = run(workspace, "timeout 10 python3 output/small.py | head -1", small, timeout=20)
     assert "refused" in refused.output, "the limit of processes does not hold: the bomb stays where it is"
     begin = time.monotonic()
     done = run(workspace, "bomb() { bomb | bomb & }; bomb; sleep 100 # fork-bomb-4711", timeout=3)
@@ -218,10 +218,10 @@ def test_shared_memory_is_small(workspace):
 @needs_bwrap
 def test_a_command_that_takes_too_long_is_killed_with_all_it_started(workspace):
     begin = time.monotonic()
-    done = run(workspace, f"echo begun; {NAP} & {NAP}", timeout=0.5)
+    done = run(workspace, f"echo begun; {NAP} & {NAP}", timeout=3)
     assert (done.exit_code, done.timed_out) == (124, True)
-    assert done.output.startswith("begun\n[killed: timed out after 0.5 s")
-    assert time.monotonic() - begin < 5
+    assert done.output.startswith("begun\n[killed: timed out after 3 s")
+    assert time.monotonic() - begin < 30
     assert not alive(NAP)
 
 
@@ -236,8 +236,9 @@ def test_a_daemon_does_not_outlive_its_command(workspace):
 def test_a_cancelled_command_is_dead_before_the_wait_ends(workspace):
     async def cancel():
         work = asyncio.create_task(bwrap().run(workspace, NAP, timeout=60))
-        await asyncio.sleep(0.3)
-        assert alive(NAP)
+        while not alive(NAP):
+            assert not work.done()
+            await asyncio.sleep(0.05)
         work.cancel()
         with pytest.raises(asyncio.CancelledError):
             await work
@@ -260,7 +261,7 @@ def test_a_killed_harness_takes_its_commands_with_it(workspace, task):
             assert harness.poll() is None
             time.sleep(0.05)
         harness.kill()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while alive(NAP) and time.monotonic() < end:
         time.sleep(0.05)
     assert not alive(NAP)
@@ -286,11 +287,11 @@ def test_endless_output_is_stopped(workspace):
 def test_sixteen_trials_run_at_once(task, tmp_path):
     async def all_of_them():
         spaces = [Workspace.create(task / "documents", tmp_path / f"t{i}") for i in range(16)]
-        return await asyncio.gather(*(bwrap().run(space, f"sleep 1; echo {i}") for i, space in enumerate(spaces)))
+        return await asyncio.gather(*(bwrap().run(space, f"sleep 2; echo {i}") for i, space in enumerate(spaces)))
 
     begin = time.monotonic()
     assert [done.output for done in asyncio.run(all_of_them())] == [f"{i}\n" for i in range(16)]
-    assert time.monotonic() - begin < 8
+    assert time.monotonic() - begin < 20  # one after the other they sleep for 32
 
 
 # ---------------------------------------------------------------- the workspace
