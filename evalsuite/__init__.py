@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evalsuite.errors import EvalsuiteError
+    from evalsuite.gate.functions import assert_no_regression, evaluate_retriever, run_task
     from evalsuite.lab.evaluate import plan as lab_plan
     from evalsuite.lab.evaluate import run as lab_run
     from evalsuite.lab.regrade import grade as lab_grade
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "EvalsuiteError": "errors",
+    "assert_no_regression": "gate.functions",
+    "evaluate_retriever": "gate.functions",
+    "run_task": "gate.functions",
     "Corpus": "retrieval.corpus",
     "Document": "retrieval.corpus",
     "Qrels": "retrieval.corpus",
@@ -92,11 +96,13 @@ __all__ = [
     "Retriever",
     "Run",
     "Task",
+    "assert_no_regression",
     "build_pool",
     "compare",
     "corpus_lint",
     "corpus_versions",
     "evaluate",
+    "evaluate_retriever",
     "gap",
     "gap_of_runs",
     "import_reviews",
@@ -115,6 +121,7 @@ __all__ = [
     "read_summary",
     "report",
     "review_report",
+    "run_task",
     "verify",
     "write_pool",
 ]

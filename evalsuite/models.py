@@ -16,7 +16,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pydantic_ai.tools import ToolDefinition
 
 MAX_RETRIES = 3
+_offline: ContextVar[bool] = ContextVar("evalsuite_offline", default=False)
 ACCEPTED = "openai/NAME, anthropic/NAME, PROVIDER/NAME (any pydantic-ai provider), or function:module:callable"
 
 
@@ -228,6 +230,23 @@ class ChatModel:
         return self._listed(Usage(input_tokens=1, output_tokens=1)) is not None
 
 
+@contextlib.contextmanager
+def offline() -> Iterator[None]:
+    """Models made inside the block are never asked, need no key, and go by the settings of the real ones.
+
+    So what was recorded under their name is found; a request for anything else raises ModelError.
+    """
+    token = _offline.set(True)
+    try:
+        yield
+    finally:
+        _offline.reset(token)
+
+
+def _refuse(messages: Any, info: Any) -> Any:
+    raise ModelError("judge_unavailable", "the model is not asked here, and no recorded answer fits this request")
+
+
 def create_model(
     spec: str, *, base_url: str | None = None, price: Price | None = None, settings: dict[str, Any] | None = None
 ) -> ChatModel:
@@ -241,6 +260,8 @@ def create_model(
         free = price is None
         source = source_sha256(function)
         return ChatModel(spec, _function_model(function, spec), None, kept, price, free, source_sha256=source)
+    if _offline.get():
+        return ChatModel(spec, _function_model(_refuse, spec), base_url, kept, price, free=True)
     provider, *rest = re.split("[/:]", spec, maxsplit=1)
     name = rest[0] if rest else ""
     if base_url and spec.strip() and (name or not rest):

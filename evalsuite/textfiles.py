@@ -7,9 +7,11 @@ Refused: directories, empty files, truncated gzip, invalid UTF-8, lines over `MA
 from __future__ import annotations
 
 import gzip
+import json
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,6 +20,14 @@ import jsonlines
 from evalsuite.errors import InputError, at, shown
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
+
+# What a reader does with a line that cannot be taken: raise its error, or note it and go on with the next line.
+Refuse = Callable[[InputError], None]
+
+
+def refuse(error: InputError) -> None:
+    """Raise the error: what every reader does that is not told otherwise."""
+    raise error
 
 
 def require_file(path: Path) -> Path:
@@ -61,8 +71,9 @@ def identifier(record: dict[str, Any], key: str, where: str) -> str:
 
 
 def number(value: object, what: str, where: str) -> float:
-    """A finite number from a file's text or JSON. Raises InputError that quotes what was found."""
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and "_" not in str(value):
+    """A finite number from a file's text or JSON, in plain ASCII. Raises InputError that quotes what was found."""
+    text = value if isinstance(value, str) else ""
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool) and text.isascii() and "_" not in text:
         try:
             found = float(value)
         except (ValueError, OverflowError):
@@ -74,8 +85,11 @@ def number(value: object, what: str, where: str) -> float:
     raise InputError(f"the {what} must be a number; found {shown(value)}", where=where)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line without its end) of a text file, one line in memory at a time."""
+def read_lines(path: Path, refuse: Refuse = refuse) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line without its end) of a text file, one line in memory at a time.
+
+    A line that is not UTF-8 goes to `refuse`; damage after which nothing can be read is raised in any case.
+    """
     number = 0
     with _open(path) as stream:
         while True:
@@ -93,31 +107,49 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
             try:
                 text = raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise InputError(
-                    f"is not UTF-8 at byte {error.start + 1} of the line", where=at(path, number)
-                ) from error
+                fault = InputError(f"is not UTF-8 at byte {error.start + 1} of the line", where=at(path, number))
+                fault.__cause__ = error
+                refuse(fault)
+                continue
             yield number, text.rstrip("\r\n")
     if number == 0:
         raise InputError("the file is empty", where=str(path))
 
 
-def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number, object) of a JSON Lines file; blank lines are skipped. Raises InputError at the first bad line."""
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, as `object_pairs_hook` makes it. Raises ValueError for a key that appears twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice in one object")
+    return table
+
+
+def read_jsonl(path: Path, refuse: Refuse = refuse, *, unique: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number, object) of a JSON Lines file; blank lines are skipped, bad ones go to `refuse`.
+
+    With `unique` a line is bad, too, where a key appears twice.
+    """
     number = 0
 
     def lines() -> Iterator[str]:
         nonlocal number
-        for number, text in read_lines(path):  # noqa: B007 - the outer name is what we are after
+        for number, text in read_lines(path, refuse):  # noqa: B007 - the outer name is what we are after
             yield text
 
-    with jsonlines.Reader(lines()) as reader:
-        try:
-            for record in reader.iter(type=dict, skip_empty=True):
+    loads = partial(json.loads, object_pairs_hook=unique_keys) if unique else json.loads
+    with jsonlines.Reader(lines(), loads=loads) as reader:
+        while True:
+            try:
+                record = reader.read(type=dict, skip_empty=True)
+            except EOFError:
+                break
+            except jsonlines.InvalidLineError as error:
+                cause = error.__cause__ or error
+                told = f"is not a JSON object ({cause}); found {shown(error.line)}"
+            except RecursionError:
+                told = "is nested too deeply to be read"
+            else:
                 yield number, record
-        except jsonlines.InvalidLineError as error:
-            cause = error.__cause__ or error
-            raise InputError(
-                f"is not a JSON object ({cause}); found {shown(error.line)}", where=at(path, number)
-            ) from error
-        except RecursionError as error:
-            raise InputError("is nested too deeply to be read", where=at(path, number)) from error
+                continue
+            refuse(InputError(told, where=at(path, number)))

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,52 @@ from evalsuite.cli import main
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
+LONGEST = (
+    "test_corpora.py",
+    "test_page_browser.py",
+    "test_neural_retrievers.py",
+    "test_page_hostile.py",
+    "test_tasks_bundled.py",
+    "test_lab_grid.py",
+    "test_verifiers_llm.py",
+    "test_retrievers.py",
+    "test_task_files.py",
+    "test_llm_retrievers.py",
+    "test_lab_llm.py",
+    "test_pytest_plugin_agents.py",
+    "test_lab_cli.py",
+    "test_pytest_plugin_verdicts.py",
+    "test_evaluate.py",
+    "test_statistics_simulated.py",
+    "test_pytest_plugin.py",
+    "test_bad_input.py",
+    "test_lab_grid_profiles.py",
+)
+APART = ("test_corpora.py", "test_docs.py")
+"""Files whose tests share nothing that takes long: each goes to whoever is free."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays with one worker of pytest-xdist, so that what its tests share is made once; marks of groups do nothing
+    under pytest 9.2 (xdist 3.8 writes them to an attribute that it no longer reads)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::")[0]
+            return nodeid if Path(file).name in APART else file
+
+    return Files(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest begin first, so that no worker ends alone; pages of the docs go last, and find vectors encoded already."""
+    place = {name: number for number, name in enumerate(LONGEST)} | {"test_docs.py": len(LONGEST) + 1}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
+
+
+CACHES = count()
 SHARED = Path(os.environ.get("EVALSUITE_SHARED") or Path(__file__).parents[2] / "shared")
 
 DOCUMENTS = [
@@ -103,7 +150,7 @@ Cli = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EVALSUITE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("EVALSUITE_CACHE", str(tmp_path_factory.getbasetemp() / "caches" / str(next(CACHES))))
 
 
 @pytest.fixture
@@ -130,3 +177,13 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Result(int(end.value.code or 0), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def run(project: Path, pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """`pytest` in the scratch `project` of the file that asks, strict about markers."""
+
+    def start(*arguments: str) -> pytest.RunResult:
+        return pytester.runpytest_subprocess("--strict-markers", "-p", "no:hypothesispytest", *arguments)
+
+    return start

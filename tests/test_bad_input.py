@@ -116,9 +116,29 @@ CASES = {
     "JSONL run without docid": run_file("r.jsonl", '{"qid": "q1", "score": 1}\n', 1, "has no docid; needed are qid"),
     "JSONL run with a null id": run_file("r.jsonl", '{"qid": null, "docid": "d1", "score": 1}\n', 1, "qid"),
     "four columns": run_file(
-        "r.trec", GOOD + "q1 Q0 d2 3\n", 3, "has 4 columns; needed are qid Q0 docid rank score tag"
+        "r.trec",
+        GOOD + "q1 Q0 d2 3\n",
+        3,
+        "has 4 columns between spaces, the separator of this file; found 'q1 Q0 d2 3'; "
+        "needed are qid Q0 docid rank score tag (6)",
     ),
-    "spaced ids in a spaced run": run_file("r.trec", GOOD + "q1 Q0 my doc 3 1 tag\n", 3, "has 7 columns; needed are"),
+    "spaced ids in a spaced run": run_file(
+        "r.trec", GOOD + "q1 Q0 my doc 3 1 tag\n", 3, "has 7 columns between spaces"
+    ),
+    "spaces in a run of TABs": run_file(
+        "r.tsv",
+        "q1\td5\t2\nq1 d1 1\n",
+        2,
+        "has 1 column between TABs, the separator of this file; found 'q1 d1 1'; "
+        "needed are TAB-separated qid docid score (3)",
+    ),
+    "score in full-width digits": run_file("r.tsv", "q1\td5\t１２\n", 1, "must be a number; found '１２'"),
+    "JSONL run with full-width digits": run_file(
+        "r.jsonl", '{"qid": "q1", "docid": "d1", "score": "１２"}\n', 1, "must be a number; found '１２'"
+    ),
+    "JSONL run with a key twice": run_file(
+        "r.jsonl", '{"qid": "q1", "qid": "q2", "docid": "d1", "score": 1}\n', 1, "the key 'qid' appears twice"
+    ),
     "TSV run with a fourth column": run_file("r.tsv", "q1\td5\t2\nq1\td1\t1\tx\n", 2, "has 4 columns"),
     "run cut short": run_file(
         "r.trec.gz", gzip.compress(b"".join(b"q1 Q0 d%d 1 %d t\n" % (i, i) for i in range(1, 7)))[:-12], 6, "cut short"
@@ -212,6 +232,9 @@ CASES = {
     "folder for exclusions": damaged(replace_by_folder("exclusions.json"), "{}/exclusions.json", "is a directory"),
     # the card
     "card not YAML": corpus("corpus.yaml", "name: x\ntitle: [\n", "{}/corpus.yaml:3", "is not YAML"),
+    "card with a key twice": corpus(
+        "corpus.yaml", "name: x\nname: y\n", "{}/corpus.yaml:2", "the key 'name' appears twice"
+    ),
     "card a list": corpus("corpus.yaml", "- name\n", "{}/corpus.yaml", "is not a mapping of keys"),
     "card with a wrong value": corpus("corpus.yaml", "duplicates: drop\n", "{}/corpus.yaml", "key 'duplicates': Input"),
     "card with an impossible date": corpus("corpus.yaml", "released: 2026-13-45\n", "{}/corpus.yaml", "is not YAML"),

@@ -41,6 +41,8 @@ def blocks(page: Path) -> list[Block]:
 def test_every_block_of_the_page_runs(page, tmp_path, shared_cache):
     for folder in ("corpora", "tasks"):
         (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "baselines").symlink_to(ROOT / "reports" / "baselines")
     search = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     import_from = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PATH": search, "PYTHONPATH": import_from, "EVALSUITE_CACHE": str(shared_cache)}

@@ -71,7 +71,16 @@ def test_list_names_all_that_a_run_can_name(command):
     names = {kind: [entry["name"] for entry in entries] for kind, entries in listed.items()}
     assert names["agents"][:3] == ["react", "extractive", "reference"]
     assert {"replay:PATH", "command:CMD"} <= set(names["agents"])
-    assert names["profiles"] == ["default", "lab", "memory", "review"]
+    assert names["profiles"] == [
+        "compact",
+        "default",
+        "lab",
+        "memory",
+        "minimal",
+        "plan-then-write",
+        "review",
+        "verify-before-finish",
+    ]
     assert names["judging profiles"] == ["full", "lab-compat"]
     assert names["aggregations"] == ["strict", "majority", "mean"]
     assert all(entry["about"] for entries in listed.values() for entry in entries)
@@ -455,7 +464,7 @@ CASES = {
     "unknown profile": option(
         *("--model", "function:labkit:associate", "--profile", "defualt"),
         agent="react",
-        says="'defualt' is not a profile; accepted: default, lab, memory, review, or the path of a YAML file",
+        says="'defualt' is not a profile; accepted: compact, default, lab, memory, minimal, plan-then-write, review, verify-before-finish, or the path of a YAML file",
     ),
     "unknown judging": option("--judging", "lab", says="'lab' is not a judging profile; accepted: full, lab-compat"),
     "unknown aggregation": option(
@@ -464,7 +473,7 @@ CASES = {
     "unknown sandbox": option("--sandbox", "jail", where="sandbox", says="'jail'; take auto, bwrap, podman, docker"),
     "local without consent": option("--sandbox", "local", where="sandbox", says="as you, with your files and network"),
     # numbers
-    "profile of nobody": option("--profile", "defualt", says="'defualt' is not a profile; accepted: default"),
+    "profile of nobody": option("--profile", "defualt", says="'defualt' is not a profile; accepted: compact, default"),
     "empty selection": option("--select", "", where="--select", says="the selection is empty; give all, an area"),
     "no trials": option("--trials", "0", says=f"'--trials' / '-k': Input {LEAST_1}"),
     "half a trial": option("--trials", "1.5", says="'--trials' / '-k': Input should be a valid integer"),

@@ -704,3 +704,20 @@ def test_a_command_is_told_the_model_s_name_and_each_name_is_a_system_of_its_own
     assert [outcome.manifest.system["model"] for outcome in runs] == ["big", "small"]
     texts = [trial_folder(outcome.path, "area/one", 1) / "deliverables" / "memo.md" for outcome in runs]
     assert [text.read_text() for text in texts] == ["big", "small"]
+
+
+def test_whole_numbers_and_the_same_as_fractions_are_one_run(tasks, tmp_path):
+    from evalsuite import lab_plan
+    from evalsuite.lab.agents import Limits
+
+    [whole], [fraction] = (
+        lab_plan(
+            tasks / "area" / "matter-0",
+            "empty",
+            limits=Limits(seconds=seconds, cost=cost),
+            judge_temperature=heat,
+            out=tmp_path / "out",
+        )
+        for seconds, cost, heat in ((60, 1, 0), (60.0, 1.0, 0.0))
+    )
+    assert whole.run == fraction.run

@@ -431,10 +431,20 @@ def test_tools_stay_declared_while_a_summary_is_asked_but_must_not_be_called(tri
 
 
 def test_a_summary_that_can_replace_nothing_is_not_paid(trial):
+    script = Script(READ, (*[ToolCallPart("read", {"file": "big.txt"})] * 6, WRITE), FINISH)
+    harness = profile(context={"strategy": "summary", "limit": 9_000, "keep_turns": 10})
+    result = trial(script, harness=harness)
+    assert (result.stop_reason, result.turns, len(script.asked)) == ("done", 3, 3)
+
+
+def test_where_the_last_turns_alone_are_longer_than_the_limit_fewer_of_them_stay(trial):
     script = Script(summing_up())
-    harness = profile(context={"strategy": "summary", "limit": 2_000, "keep_turns": 10})
-    result = trial(script, harness=harness, limits=Limits(turns=6))
-    assert (result.stop_reason, result.turns, len(script.asked)) == ("turns", 6, 6)
+    harness = profile(context={"strategy": "summary", "limit": 20_000, "keep_turns": 10})
+    result = trial(script, harness=harness, limits=Limits(turns=8))
+    assert (result.stop_reason, result.turns) == ("turns", 8)
+    assert all(map(valid, script.asked))
+    assert max(sum(entry.values()) for entry in result.context) <= 20_000
+    assert [line["role"] for line in record(trial)].count("compaction") >= 2
 
 
 def test_a_model_that_gives_no_summary_has_old_results_dropped_instead(trial):
@@ -631,8 +641,28 @@ def test_an_answer_is_asked_anew_where_a_tool_says_something_else_than_before(tr
     result = trial(again)
     assert len(again.asked) == 1 and turns(again.asked[0]) == 2
     assert result.stop_reason == "abandon"
-    assert "Line 99" in record(trial)[5]["result"]
-    assert [line["role"] for line in record(trial)] == ["system", "user", *["assistant", "tool"] * 3]
+    assert "Line 99" in record(trial)[6]["result"]
+    roles = ["abandoned", "system", "user", *["assistant", "tool"] * 3]
+    assert [line["role"] for line in record(trial)] == roles
+
+
+def test_what_an_abandoned_branch_cost_stays_the_trials_however_often_it_is_resumed(trial):
+    usage = RequestUsage(input_tokens=1_000_000, output_tokens=100_000)
+    more = {"price": Price(1.0, 10.0), "limits": Limits(seconds=30)}
+    trial(Script(answer(READ, usage=usage), answer(READ, usage=usage), answer(WRITE, usage=usage), FINISH), **more)
+    transcript = trial.folder / "transcript.jsonl"
+    lines = record(trial)
+    lines[3]["result"] = "Another note."
+    kept = lines[:8]  # three answers, and what the tools said
+    transcript.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    script = Script(None, answer(WRITE, usage=usage), ValueError("the server is gone"))
+    broken = trial(script, **more)  # the second and third are asked anew
+    assert (broken.tokens["input"], broken.tokens["output"], broken.cost) == (4_000_000, 400_000, 8.0)
+    again = trial(Script(None, None, answer(FINISH, usage=usage)), **more)
+    assert (again.stop_reason, again.turns) == ("done", 3)
+    assert (again.tokens["input"], again.tokens["output"], again.cost) == (5_000_000, 500_000, 10.0)
+    [left] = [line for line in record(trial) if line["role"] == "abandoned"]
+    assert (left["text"], left["cost"]) == ("2 answers of an interrupted attempt", 4.0)
 
 
 def test_a_trial_that_broke_is_taken_up_where_it_broke(trial):
@@ -663,7 +693,8 @@ def test_recorded_answers_count_with_what_they_cost_then_and_are_not_paid_again(
 
 @pytest.mark.parametrize("name", bundled())
 def test_every_bundled_profile_works(trial, name):
-    script = Script(READ, WRITE, FINISH if name != "lab" else "Done.", FINISH)
+    planned = ("The memo: one heading.", WRITE) if name == "plan-then-write" else ()
+    script = Script(READ, WRITE, *planned, FINISH if name != "lab" else "Done.", FINISH)
     result = trial(script, harness=load_profile(name))
     assert (result.stop_reason, sorted(result.output)) == ("done", ["memo.md"])
     system = script.asked[0][0].parts[0].content
@@ -681,6 +712,8 @@ GOOD = {"about": "a", "system": "s", "tools": ["read"]}
     ("content", "told"),
     [
         ("about: [", "is not YAML"),
+        ("about: a\nabout: b\n", "the key 'about' appears twice"),
+        ("about: 2026-02-31\n", "is not YAML"),
         ("", "the file: Input should be a valid dictionary"),
         ("- a", "the file: Input should be a valid dictionary"),
         (b"about: \xff", "is not YAML"),
@@ -698,7 +731,7 @@ GOOD = {"about": "a", "system": "s", "tools": ["read"]}
         (GOOD | {"memory": True}, r"needs the slot \{memory\}"),
         ({"system": "s", "tools": ["read"]}, "about: Field required"),
         ("about: a\nsystem: s\ntools: [read]\nsettings: {seed: 2024-01-01}", "settings.seed"),
-        ({"extends": "nothing"}, "'nothing' is not a profile; accepted: default, lab, memory, review"),
+        ({"extends": "nothing"}, "'nothing' is not a profile; accepted: compact, default, lab, memory, minimal"),
         ({"extends": "mine.yaml"}, "extends: 'mine.yaml' leads in a circle"),
         ({"extends": "other.yaml"}, "leads in a circle"),
     ],

@@ -309,7 +309,7 @@ needs_shared = pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is
     [
         ("cranfield", "bm25", 0.369, 0.709),
         ("cuad-clauses", "bm25", 0.427, None),
-        pytest.param("cranfield", "dense", 0.400, 0.772, marks=pytest.mark.model),
+        pytest.param("cranfield", "dense", 0.400, 0.772, marks=[pytest.mark.model, pytest.mark.slow]),
     ],
 )
 def test_the_reference_values_are_reached(tmp_path, shared_cache, name, spec, ndcg, recall):

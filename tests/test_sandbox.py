@@ -397,6 +397,13 @@ def test_local_runs_in_a_copy_of_the_documents_and_says_that_nothing_is_isolated
     assert not (task / "documents" / "new").exists()
 
 
+def test_local_kills_daemons_that_are_still_being_started(workspace):
+    for _ in range(4):
+        run(workspace, f"for i in $(seq 40); do (setsid setsid {NAP} &) & done", Local())
+        time.sleep(0.2)
+        assert not alive(NAP)
+
+
 def test_local_kills_daemons_and_what_takes_too_long(workspace):
     assert run(workspace, f"setsid {NAP} & (setsid {NAP} &) ; echo done", Local()).output == "done\n"
     assert run(workspace, NAP, Local(), timeout=0.3).timed_out

@@ -15,6 +15,7 @@ from evalsuite.cli.lab import lab
 from evalsuite.cli.leaderboard import leaderboard
 from evalsuite.cli.retrieval import retrieval
 from evalsuite.cli.review import review, serve
+from evalsuite.cli.submit import submit
 from evalsuite.errors import EvalsuiteError, UsageError
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ def top(
 
 app.add_typer(retrieval, name="retrieval")
 app.add_typer(lab, name="lab")
+app.add_typer(submit, name="submit")
 app.command()(compare)
 app.add_typer(review, name="review")
 app.command()(serve)
@@ -53,14 +55,29 @@ app.command()(leaderboard)
 
 @app.command()
 def verify(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a sealed bundle.")],
+    corpus: Annotated[
+        str | None,
+        typer.Option("--corpus", "-c", help="Of a bundle: where its corpus is [default: as submission.yaml says]."),
+    ] = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Derive a run's numbers again from its results, and check every stored hash. Exit 3 on any mismatch."""
+    """Derive a run's numbers again from its results, and check every stored hash. Exit 3 on any mismatch.
+
+    Those of a sealed bundle are derived from its run file and the corpus.
+    """
+    from evalsuite.retrieval.bundles import is_bundle
     from evalsuite.summary import verify as verify_run
 
-    report = verify_run(run_folder)
+    if is_bundle(run_folder):
+        from evalsuite.retrieval.seals import verify as verify_bundle
+
+        report = verify_bundle(run_folder, corpus=corpus)
+    elif corpus is not None:
+        raise UsageError("--corpus belongs to a bundle; a run folder is checked against itself")
+    else:
+        report = verify_run(run_folder)
     if as_json:
         print_json(report)
     else:

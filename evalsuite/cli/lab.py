@@ -12,10 +12,12 @@ import typer
 from evalsuite.cli import labshow
 from evalsuite.cli.common import ERRORS, OK, Cache, Debug, Fresh, Json, Out, Page, print_findings, print_json, progress
 from evalsuite.cli.labaudit import audit
+from evalsuite.cli.labgrid import grid
 from evalsuite.cli.laboptions import (
     Aggregation,
     BaseUrl,
     Concurrency,
+    DryRun,
     JudgeHeat,
     Judges,
     JudgesUrl,
@@ -24,9 +26,15 @@ from evalsuite.cli.laboptions import (
     MaxCost,
     OutputTokens,
     Prices,
+    SandboxName,
+    Seconds,
     Select,
     StrictNames,
     Tasks,
+    TrialCost,
+    TrialTokens,
+    Turns,
+    UnsafeLocal,
     Votes,
     common,
     grading,
@@ -68,7 +76,7 @@ def run(
             "--profile",
             "-p",
             metavar="PROFILE",
-            help="Harness of react: default, review, memory, lab, or a YAML file (repeat).  [default: default]",
+            help="Harness of react: default, minimal, review ... (lab list shows all), or a YAML file (repeat).  [default: default]",
         ),
     ] = None,
     judging: Judging = "full",
@@ -84,28 +92,20 @@ def run(
     ] = None,
     judge_temperature: JudgeHeat = 0.0,
     max_output_tokens: OutputTokens = 16_384,
-    max_turns: Annotated[int, typer.Option(min=1, metavar="N", help="Model answers per trial.")] = 200,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Tokens per trial, input and output.")
-    ] = None,
-    max_seconds: Annotated[float, typer.Option(min=0.001, metavar="SECONDS", help="Seconds per trial.")] = 7200,
-    max_trial_cost: Annotated[float | None, typer.Option(min=0, metavar="USD", help="USD per trial.")] = None,
+    max_turns: Turns = 200,
+    max_tokens: TrialTokens = None,
+    max_seconds: Seconds = 7200,
+    max_trial_cost: TrialCost = None,
     max_cost: MaxCost = None,
     price: Prices = None,
-    sandbox: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, bwrap, podman, docker, or local (with --unsafe-local).")
-    ] = "auto",
-    unsafe_local: Annotated[
-        bool, typer.Option("--unsafe-local", help="With --sandbox local: commands run as you, unconfined.")
-    ] = False,
+    sandbox: SandboxName = "auto",
+    unsafe_local: UnsafeLocal = False,
     strict_names: StrictNames = False,
     out: Out = Path("reports"),
     cache: Cache = None,
     report: Page = None,
     fresh: Fresh = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be run and judged, and spend nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
@@ -136,6 +136,9 @@ def run(
     with progress():
         outcomes = evaluate.run(tasks, once(agent), select=select, **options)
     return labshow.outcomes(outcomes, as_json, report)
+
+
+lab.command()(grid)
 
 
 @lab.command()

@@ -59,6 +59,21 @@ Concurrency = Annotated[
     typer.Option("--concurrency", "-n", min=1, metavar="N", help="Trials, and model requests, at the same time."),
 ]
 
+Turns = Annotated[int, typer.Option("--max-turns", min=1, metavar="N", help="Model answers per trial.")]
+TrialTokens = Annotated[
+    int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Tokens per trial, input and output.")
+]
+Seconds = Annotated[float, typer.Option("--max-seconds", min=0.001, metavar="SECONDS", help="Seconds per trial.")]
+TrialCost = Annotated[float | None, typer.Option("--max-trial-cost", min=0, metavar="USD", help="USD per trial.")]
+SandboxName = Annotated[
+    str,
+    typer.Option("--sandbox", metavar="NAME", help="auto, bwrap, podman, docker, or local (with --unsafe-local)."),
+]
+UnsafeLocal = Annotated[
+    bool, typer.Option("--unsafe-local", help="With --sandbox local: commands run as you, unconfined.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be run and judged, and spend nothing.")]
+
 
 def once(named: list[str] | None) -> list[str]:
     """Each name once, in the order given: a system or judge that is named twice would be one run folder or vote twice."""

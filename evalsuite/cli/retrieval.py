@@ -52,7 +52,7 @@ def run(
         outcomes = evaluate(
             corpora, retriever, view=view, depth=depth, measures=_measures(measures), out=out, cache=cache, fresh=fresh
         )
-    return _show(outcomes, as_json, report)
+    return show(outcomes, as_json, report)
 
 
 @retrieval.command()
@@ -77,7 +77,7 @@ def score(
         outcomes = evaluate(
             corpus, f"runfile:{runfile}", view=view, depth=None, measures=_measures(measures), out=out, fresh=fresh
         )
-    return _show(outcomes, as_json, report)
+    return show(outcomes, as_json, report)
 
 
 @retrieval.command("list")
@@ -115,7 +115,7 @@ def _measures(text: str | None) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
+def show(outcomes: list[Outcome], as_json: bool, report: Path | None) -> int:
     from rich.console import Console
 
     from evalsuite.reporting import console

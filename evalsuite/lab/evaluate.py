@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,8 +96,7 @@ def run(
     Raises EvalsuiteError for input that cannot be used; what breaks inside a trial is recorded and stops nothing else.
     """
     chosen = Options(**options)
-    flows = _flows(tasks, agents, select, chosen)
-    return in_loop(_all(flows), chosen)
+    return in_loop(work_all(flows(tasks, agents, select, chosen)), chosen)
 
 
 def plan(
@@ -108,14 +107,16 @@ def plan(
     **options: Any,
 ) -> list[Plan]:
     """What `run` would do with the same arguments, without doing any of it."""
-    return [flow.plan() for flow in _flows(tasks, agents, select, Options(**options))]
+    return [flow.plan() for flow in flows(tasks, agents, select, Options(**options))]
 
 
-async def _all(flows: Sequence[Flow]) -> list[Outcome]:
-    return [await flow.run() for flow in flows]
+async def work_all(made: Sequence[Flow]) -> list[Outcome]:
+    """One after another."""
+    return [await flow.run() for flow in made]
 
 
-def _flows(tasks: Any, agents: Any, select: str | None, options: Options) -> list[Flow]:
+def flows(tasks: Any, agents: Any, select: str | None, options: Options, *, reuse: bool = False) -> list[Flow]:
+    """A flow for every system, nothing spent yet. `reuse` as of Flow."""
     listed = list(tasks) if isinstance(tasks, (list, tuple)) else [tasks]
     paths = [item for item in listed if not isinstance(item, Task)]
     loaded = [item for item in listed if isinstance(item, Task)] + (load_tasks(paths, select) if paths else [])
@@ -125,7 +126,7 @@ def _flows(tasks: Any, agents: Any, select: str | None, options: Options) -> lis
     if not names:
         raise UsageError("no agent is named; evalsuite lab list shows them")
     grader = options.grader()
-    return [Flow(loaded, system, grader, options) for system in options.systems(names)]
+    return [Flow(loaded, system, grader, options, reuse=reuse) for system in options.systems(names)]
 
 
 def in_loop(work: Coroutine[Any, Any, T], options: Options) -> T:
@@ -174,9 +175,23 @@ def notes_of(tasks: Sequence[Task]) -> list[str]:
 
 
 class Flow:
-    """One system on all tasks: a run folder, its trials, its verdicts."""
+    """One system on all tasks: a run folder, its trials, its verdicts.
 
-    def __init__(self, tasks: Sequence[Task], system: System, grader: Grader, options: Options) -> None:
+    `only`: the (task id, trial) pairs to work this time; the others stay planned, for a later command.
+    `reuse`: a finished run of an agent that is not ours is taken too, though what its code imports is not known.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        system: System,
+        grader: Grader,
+        options: Options,
+        only: Collection[tuple[str, int]] | None = None,
+        *,
+        reuse: bool = False,
+    ) -> None:
+        self.only, self.reuse = only, reuse
         self.tasks = list(tasks) if grader.judging.name != "lab-compat" else [without_checks(task) for task in tasks]
         self.system, self.grader, self.options = system, grader, options
         self.manifest = self._manifest()
@@ -214,8 +229,13 @@ class Flow:
     def _place(self) -> Path:
         self.manifest.identity = identity(self.manifest)
         label = f"{slug(self.manifest.suite.name)}-{slug(self.system.name)}-{self.manifest.identity[:8]}"
-        builtin = self.system.agent.name in AGENTS and self.system.agent.name != "command"
-        return place_run(self.options.out, label, fresh=self.options.fresh, resume=True, reuse=builtin)
+        reuse = self.reuse or self.ours
+        return place_run(self.options.out, label, fresh=self.options.fresh, resume=True, reuse=reuse)
+
+    @property
+    def ours(self) -> bool:
+        """Whether all code of the agent is in the identity of the run."""
+        return self.system.agent.name in AGENTS and self.system.agent.name != "command"
 
     def plan(self) -> Plan:
         """Counts and estimates."""
@@ -291,7 +311,8 @@ class Flow:
                 for job in waiting:
                     broken = False  # a trial that would read the notes of a broken one waits for it
                     for task, trial in job:
-                        if not self.stopped and not broken:
+                        wanted = self.only is None or (task.id, trial) in self.only
+                        if wanted and not self.stopped and not broken:
                             await self._trial(task, trial, writer)
                             broken = trial_key(task.id, trial) not in writer.done
                         advance(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evalsuite.errors import InputError, at, shown
+from evalsuite.textfiles import unique_keys
 
 
 def read_object(path: Path) -> tuple[dict[str, Any], str]:
@@ -28,7 +29,7 @@ def read_object(path: Path) -> tuple[dict[str, Any], str]:
         line = raw[: error.start].count(b"\n") + 1
         raise InputError("is not UTF-8", where=at(path, line)) from error
     try:
-        data = json.loads(text, object_pairs_hook=_pairs, parse_constant=_refuse)
+        data = json.loads(text, object_pairs_hook=unique_keys, parse_constant=_refuse)
         if "\\u" in text:
             _storable(data, "")
     except json.JSONDecodeError as error:
@@ -40,15 +41,6 @@ def read_object(path: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(data, dict):
         raise InputError(f"must be a JSON object; found {shown(data)}", where=str(path))
     return data, hashlib.sha256(raw).hexdigest()
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} appears twice in one object")
-    return result
 
 
 def _refuse(constant: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evalsuite.errors import UsageError
+from evalsuite.errors import UsageError, shown
 from evalsuite.lab.agents import AGENTS, Agent, Limits, create
 from evalsuite.lab.grading.grade import Grader
 from evalsuite.lab.grading.judge import Judge, VoteCache
@@ -19,6 +19,12 @@ from evalsuite.lab.sandbox import Sandbox, choose
 from evalsuite.lab.trial import System, check_system
 from evalsuite.models import Budget, ChatModel, Price, create_model
 from evalsuite.storage import default_cache, require_folder
+
+
+def require_names(option: str, names: Any) -> None:
+    """Raises UsageError unless `names` is a list of names: a single one would be taken letter by letter."""
+    if not (isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)):
+        raise UsageError(f"{option} must be a list of names; found {shown(names)}")
 
 
 @dataclass
@@ -49,6 +55,8 @@ class Options:
     fresh: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("models", "profiles", "judges"):
+            require_names(name, getattr(self, name))
         for name in ("trials", "votes", "concurrency"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more; found {getattr(self, name)}")
@@ -57,6 +65,9 @@ class Options:
             least = 0 if name.endswith("cost") else 1 if name != "limits.seconds" else 0.001
             if value is not None and not value >= least:  # also refuses NaN
                 raise UsageError(f"{name} must be {least} or more; found {value}")
+        # A run is known by its settings, and 7200 is written otherwise than 7200.0.
+        self.temperature, self.judge_temperature = _number(self.temperature), _number(self.judge_temperature)
+        self.limits = replace(self.limits, seconds=float(self.limits.seconds), cost=_number(self.limits.cost))
         self.out = require_folder(Path(self.out), "output")
         self.cache = require_folder(default_cache() if self.cache is None else Path(self.cache), "cache")
         self.budget = Budget(self.max_cost)
@@ -120,3 +131,7 @@ class Options:
             if self.sandbox == "auto" and agent.name in AGENTS and agent.name not in ("react", "command", "replay"):
                 return None
             raise
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else float(value)

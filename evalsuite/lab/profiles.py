@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from evalsuite.errors import InputError, UsageError
 from evalsuite.lab.tools import Toolbox
 from evalsuite.storage import sha256_json
+from evalsuite.yamlfiles import load_yaml
 
 FOLDER = Path(__file__).parent / "profiles"
 ENDINGS = ("finish", "abandon")
@@ -30,7 +31,24 @@ class Context(BaseModel):
         "says how to read again; summary: the model sums up what it knows, and goes on from that",
     )
     limit: int = Field(default=400_000, gt=1000, description="characters")
-    keep_turns: int = Field(default=4, ge=1, description="the last turns stay as they are")
+    keep_turns: int = Field(
+        default=4,
+        ge=1,
+        description="the last turns stay as they are; a summary leaves fewer where they alone are longer than `limit`",
+    )
+
+
+class Verify(BaseModel):
+    """An independent reader between the work and its delivery: the same model, asked anew, without the documents."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    times: int = Field(default=2, ge=1, description="it may send the work back so often")
+    prompt: str = Field(
+        min_length=1,
+        description="what it is told, before the instruction and the drafts; the one word ACCEPT lets them pass, any "
+        "other answer is sent back to the author",
+    )
 
 
 class Profile(BaseModel):
@@ -43,9 +61,19 @@ class Profile(BaseModel):
     system: str = Field(description="system prompt; slots {tools}, {deliverables}, {memory}")
     tools: list[str] = Field(min_length=1, description="names of tools, finish and abandon among them")
     context: Context = Field(default_factory=Context)
+    plan: str | None = Field(
+        default=None,
+        description="said when the model wants to write for the first time: it answers without tools, then writes",
+    )
     review: str | None = Field(default=None, description="said once when the model wants to finish; it may then go on")
+    verify: Verify | None = Field(default=None, description="who reads the work when the model wants to finish")
     memory: bool = Field(
         default=False, description="notes left with `remember` are shown in later trials of the same task"
+    )
+    consolidate: int | None = Field(
+        default=None,
+        ge=1,
+        description="notes of more characters than this are merged by the model before the next trial",
     )
     settings: dict[str, JsonValue] = Field(
         default_factory=dict, description="of the model: temperature, max_tokens, ..."
@@ -79,8 +107,8 @@ def _load(spec: str, folder: Path, extended: tuple[Path, ...]) -> Profile:
     if path.resolve() in extended:
         raise InputError(f"extends: {spec!r} leads in a circle", where=str(extended[-1]))
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        data = load_yaml(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"is not YAML ({' '.join(str(error).split())})", where=str(path)) from error
     if isinstance(data, dict) and "extends" in data:
         base = _load(str(data.pop("extends")), path.parent, (*extended, path.resolve()))
@@ -101,8 +129,12 @@ def _load(spec: str, folder: Path, extended: tuple[Path, ...]) -> Profile:
 
 
 def _over(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-    """`data` over `base`; of `context` and `settings` single keys."""
-    inner = {key: {**base[key], **data[key]} for key in ("context", "settings") if isinstance(data.get(key), dict)}
+    """`data` over `base`; of `context`, `settings` and `verify` single keys."""
+    inner = {
+        key: {**(base[key] or {}), **data[key]}
+        for key in ("context", "settings", "verify")
+        if isinstance(data.get(key), dict)
+    }
     return {**base, **data, **inner}
 
 
@@ -114,5 +146,7 @@ def _check_slots(profile: Profile, path: Path) -> None:
     for name, form, turn in fields:
         if name not in SLOTS or form or turn:
             raise InputError(f"system: found the slot {{{name}}}; {BRACES}", where=str(path))
+    if profile.consolidate and not profile.memory:
+        raise InputError("consolidate: needs memory: true, it is about the notes", where=str(path))
     if profile.memory and "memory" not in [name for name, _, _ in fields]:
         raise InputError("system: a profile with memory needs the slot {memory}, where the notes go", where=str(path))

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from evalsuite.errors import EvalsuiteError, InputError, RunError, UsageError, shown
+from evalsuite.lab.agents.grader import UNREAD
 from evalsuite.lab.evaluate import (
     INTERRUPTED,
     PACKAGES,
@@ -220,8 +221,8 @@ async def _trial(grader: Grader, task: Task, trial: TrialResult, files: Path, wr
             trial = stored
         else:
             _copy(trial, files, folder)
-            refused = [flag for flag in trial.flags if flag.get("flag") == "refused file"]
-            trial = trial.model_copy(update={"flags": refused})
+            kept = [flag for flag in trial.flags if flag.get("flag") in ("refused file", UNREAD)]
+            trial = trial.model_copy(update={"flags": kept})
             trial = await asyncio.to_thread(examine, trial, task, folder, trial.output, cache)
             writer.append([trial])
         await grader.grade(task, trial.trial, folder / "deliverables", trial.output, writer.done.keys(), writer.append)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from evalsuite.errors import InputError, at, shown
+from evalsuite.yamlfiles import load_yaml
 
 RUBRIC_KEYS = ("check", "critical", "sources", "notes")
 
@@ -111,23 +112,9 @@ def _json(value: Any) -> Any:
     return [_json(item) for item in value] if isinstance(value, list) else value
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that appears twice, which YAML would settle silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a word", problem_mark=key.start_mark)
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} appears twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _mapping(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
+        content = load_yaml(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 at byte {error.start + 1}", where=str(path)) from error
     except OSError as error:
@@ -135,7 +122,7 @@ def _mapping(path: Path) -> dict[Any, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         raise InputError(f"is not valid YAML: {error.problem}", where=at(path, line)) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         raise InputError(f"is not valid YAML: {error}", where=str(path)) from error
     if not isinstance(content, dict):
         raise InputError(f"must be a mapping; found {shown(content)}", where=str(path))

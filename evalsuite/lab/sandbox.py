@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -222,11 +223,17 @@ def _quiet(*line: str | Path) -> None:
 
 
 def _kill_marked(mark: str) -> None:
-    wanted = mark.encode()
-    for process in Path("/proc").glob("[0-9]*") if sys.platform == "linux" else ():
-        with contextlib.suppress(OSError):
-            if wanted in (process / "environ").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGKILL)
+    """Kill what carries the mark, until no look of three in a row finds any: what is just being forked or replaced by
+    another program shows no environment for a moment."""
+    wanted, until, quiet = mark.encode(), time.monotonic() + 5, 0
+    while sys.platform == "linux" and quiet < 3 and time.monotonic() < until:
+        quiet += 1
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if wanted in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    quiet = 0
+        time.sleep(0.01)
 
 
 _PROBE = """

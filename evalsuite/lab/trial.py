@@ -84,6 +84,7 @@ async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -
             task=task if system.agent.privileged else None,
             notes=memory.notes if memory else (),
             remember=memory.add if memory else None,
+            merged=memory.merge if memory else None,
         )
         ending = await _ended(system, assignment)
         seconds = time.perf_counter() - began
@@ -103,7 +104,10 @@ async def work(task: Task, trial: int, system: System, run: Path, cache: Path) -
         documents_read=sorted(tools.documents_read),
         tool_calls=dict(sorted(tools.calls.items())),
         context=ending.context,
-        flags=[{"flag": "refused file", "where": name, "text": why} for name, why in workspace.refused],
+        flags=[
+            *ending.flags,
+            *({"flag": "refused file", "where": name, "text": why} for name, why in workspace.refused),
+        ],
     )
     return await asyncio.to_thread(examine, result, task, folder, sealed, cache)
 
@@ -188,18 +192,31 @@ def _grounding(texts: Sequence[Extracted], task: Task, documents_read: Sequence[
 
 
 class _Memory:
-    """Notes for later trials of the same task: one JSON line each. A trial that is worked again begins without its own."""
+    """Notes for later trials of the same task: one JSON line each. A trial that is worked again begins without its own.
+
+    A merged text stands for all notes of the trials before the one that merged them.
+    """
 
     def __init__(self, path: Path, trial: int) -> None:
         self.path, self.trial = path, trial
         kept = [record for record in (read_transcript(path) if path.exists() else []) if record["trial"] != trial]
-        self.notes = tuple(record["note"] for record in kept if record["trial"] < trial)
+        before = [record for record in kept if record["trial"] < trial]
+        merged = {record["trial"]: record["merged"] for record in before if "merged" in record}
+        since = max(merged, default=0)
+        notes = [record["note"] for record in before if "note" in record and record["trial"] >= since]
+        self.notes = tuple([merged[since], *notes] if merged else notes)
         with atomic_file(path) as stream:
             stream.writelines(_line(record) for record in kept)
 
     def add(self, note: str) -> None:
+        self._append({"trial": self.trial, "note": note})
+
+    def merge(self, text: str) -> None:
+        self._append({"trial": self.trial, "merged": text})
+
+    def _append(self, record: dict[str, Any]) -> None:
         with self.path.open("ab") as stream:
-            stream.write(_line({"trial": self.trial, "note": note}))
+            stream.write(_line(record))
 
 
 def _line(record: dict[str, Any]) -> bytes:

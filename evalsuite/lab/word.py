@@ -49,6 +49,7 @@ class _Writer:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.styles = {style.name: style.style_id for style in document.styles}  # docx reads through all for each name
         self.lists: list[tuple[str, int]] = []  # (kind, Word's numbering id or 0), outermost first
         self.quotes = 0
         self.first_in_item = False
@@ -74,7 +75,7 @@ class _Writer:
             elif token.type == "blockquote_close":
                 self.quotes -= 1
             elif token.type == "heading_open":
-                runs(self.document.add_heading(level=int(token.tag[1])), tokens[position + 1].children or [])
+                runs(self._styled(f"Heading {token.tag[1]}"), tokens[position + 1].children or [])
             elif token.type == "paragraph_open":
                 runs(self._paragraph(), tokens[position + 1].children or [])
             elif token.type in ("fence", "code_block"):
@@ -86,19 +87,24 @@ class _Writer:
     def _paragraph(self) -> Paragraph:
         """A new paragraph in the style of the list or quote that we are in."""
         if not self.lists:
-            return self.document.add_paragraph(style="Quote" if self.quotes else None)
+            return self._styled("Quote") if self.quotes else self.document.add_paragraph()
         depth = min(len(self.lists), MAX_LIST_DEPTH)
         suffix = f" {depth}" if depth > 1 else ""
         kind, numbering = self.lists[-1]
         if not self.first_in_item:
-            return self.document.add_paragraph(style=f"List Continue{suffix}")
+            return self._styled(f"List Continue{suffix}")
         self.first_in_item = False
-        paragraph = self.document.add_paragraph(style=f"List {'Bullet' if kind == 'bullet' else 'Number'}{suffix}")
+        paragraph = self._styled(f"List {'Bullet' if kind == 'bullet' else 'Number'}{suffix}")
         if numbering:
             properties: Any = paragraph._p.get_or_add_pPr()
             properties = properties.get_or_add_numPr()
             properties.get_or_add_ilvl().val = 0
             properties.get_or_add_numId().val = numbering
+        return paragraph
+
+    def _styled(self, style: str) -> Paragraph:
+        paragraph = self.document.add_paragraph()
+        paragraph._p.style = self.styles[style]
         return paragraph
 
     def _numbering(self, first: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ APART = {
     "second-stage": ": second stages, which reorder what a first stage found",
     "audit": ": audit agents, which see the rubric or the reference",
 }
+LATENCIES = ("p50", "p95", "p99")
+DECLARED = "as its author declares"
+MARKS = {"(c)": "from a cache, so not the system's own time", "(d)": DECLARED}
 PLOTS = {"retrieval": ("ms/query", "index MB", "cost $"), "lab": ("s/trial", "agent $/trial")}
 
 
@@ -32,7 +36,12 @@ class Resource:
     def told(self) -> str:
         if self.value is None:
             return self.why
-        return amount(self.value) + (" (c)" if self.why else "")
+        mark = " (d)" if self.declared else " (c)" if self.why else ""
+        return amount(self.value) + mark
+
+    @property
+    def declared(self) -> bool:
+        return self.why == DECLARED
 
 
 def title(group: Standings) -> str:
@@ -43,15 +52,16 @@ def title(group: Standings) -> str:
 
 
 def resources(section: Section) -> dict[str, Resource]:
-    """What a run took, by column; less is better, except for queries/s."""
+    """What a run took, by column; less is better, except for queries/s. Latencies are there only where they were measured."""
     if isinstance(section.summary, LabSummary):
         return _lab_resources(section.summary)
     usage = section.manifest.usage
     seconds = usage.get("seconds")
     parts = seconds if isinstance(seconds, dict) else {}
     rate = _amount(usage.get("queries_per_second"))
-    index_cached = "from the cache" if usage.get("index_cached") else ""
-    cached = "its queries came from the cache" if usage.get("query_vectors_cached") else ""
+    declared = DECLARED if usage.get("declared") else ""
+    index_cached = declared or ("from the cache" if usage.get("index_cached") else "")
+    cached = declared or ("its queries came from the cache" if usage.get("query_vectors_cached") else "")
     return {
         "index s": _resource(parts.get("index"), index_cached),
         "search s": _resource(parts.get("search"), cached),
@@ -59,8 +69,29 @@ def resources(section: Section) -> dict[str, Resource]:
         "ms/query": _resource(1000 / rate if rate else None, cached),
         "index MB": _resource(_amount(usage.get("index_bytes")), unit=1e6),
         "peak MB": _resource(_amount(usage.get("peak_memory_bytes")), unit=1e6),
-        "cost $": _resource(usage.get("cost")),
+        "cost $": _resource(usage.get("cost"), declared),
+        **{name: Resource(value) for name, value in latencies(usage).items()},
     }
+
+
+def latencies(usage: dict[str, Any]) -> dict[str, float]:
+    """ "p50 ms", "p95 ms", "p99 ms" of a query, where the run measured them."""
+    measured = usage.get("seconds_per_query")
+    found = {name: _amount(measured.get(name)) for name in LATENCIES} if isinstance(measured, dict) else {}
+    return {f"{name} ms": 1000 * value for name, value in found.items() if value is not None}
+
+
+def taken(sections: Sequence[Section]) -> tuple[list[str], list[list[str]]]:
+    """The columns of what runs took, and a row for each run: "-" where it has no such number."""
+    rows = [resources(section) for section in sections]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return names, [[row[name].told if name in row else "-" for name in names] for row in rows]
+
+
+def legend(cells: Iterable[str]) -> list[str]:
+    """What the marks in these cells mean."""
+    marks = {cell[-3:] for cell in cells}
+    return [f"{mark}: {meaning}" for mark, meaning in MARKS.items() if mark in marks]
 
 
 def _lab_resources(summary: LabSummary) -> dict[str, Resource]:

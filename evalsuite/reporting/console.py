@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evalsuite.records import Interval, LabSummary, Manifest, Summary, TaskNumbers, TrialNumbers
+from evalsuite.reporting.boards import latencies
 from evalsuite.reporting.charts import visible
 from evalsuite.reporting.chunks import as_json as strict_json
 from evalsuite.reporting.words import VERDICTS, cost, count, rate, tokens, withheld
@@ -116,11 +117,14 @@ def _scores(title: str, rows: list[Row]) -> Table:
 def _costs(rows: list[Row]) -> Table:
     table = Table(caption="(c): from the cache", caption_justify="left")
     table.add_column("system", overflow="fold")
-    for name in ("index s", "search s", "queries/s", "index MB", "peak MB"):
+    measured = [latencies(manifest.usage) for _, manifest, _ in rows]
+    timed = list(dict.fromkeys(name for row in measured for name in row))
+    for name in ("index s", "search s", "queries/s", "index MB", "peak MB", *timed):
         table.add_column(name, justify="right", overflow="fold")
-    for _, manifest, summary in rows:
+    for (_, manifest, summary), own in zip(rows, measured, strict=True):
         if summary is not None:
-            table.add_row(_text(str(manifest.system.get("name"))), *_cost(manifest))
+            waits = [_figure(own.get(name), "{:,.1f}") for name in timed]
+            table.add_row(_text(str(manifest.system.get("name"))), *_cost(manifest), *waits)
     return table
 
 

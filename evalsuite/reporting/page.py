@@ -13,6 +13,7 @@ from markupsafe import Markup
 from evalsuite.errors import UsageError
 from evalsuite.records import Summary
 from evalsuite.reporting.compare import pairs
+from evalsuite.reporting.gridpage import grid_among
 from evalsuite.reporting.opening import attention, failures, outcome, spent
 from evalsuite.reporting.pack import pack
 from evalsuite.reporting.paired import twin_differences
@@ -34,24 +35,32 @@ class Page:
     n_failed: int
 
 
-def build(paths: Iterable[Path], output: Path, *, limit: int = LIMIT) -> Page:
+def build(paths: Iterable[Path], output: Path, *, limit: int = LIMIT, baseline: str | None = None) -> Page:
     """Write the page for run folders, or for folders that hold run folders.
 
-    Texts that would make it larger than `limit` bytes stay in the run folders; the page says which. Raises RunError or
-    InputError, with file and line, for a folder that is none or is broken.
+    Texts that would make it larger than `limit` bytes stay in the run folders; the page says which. `baseline` is the harness
+    that those of a grid are compared with; None: `minimal`, `default` or the first. Raises RunError or InputError, with file
+    and line, for a folder that is none or is broken, UsageError for a baseline that a grid on the page does not have.
     """
     if output.is_dir():
         raise UsageError(f"{output} is a folder; the page needs a file name")
     sections = read_sections(paths)
     with atomic_file(output) as stream:
-        write(sections, stream, limit=limit)
+        write(sections, stream, limit=limit, baseline=baseline)
     return Page(output, len(sections), len(failures(sections)))
 
 
 @collector_paused()
-def write(sections: Sequence[Section], stream: IO[bytes], *, limit: int = LIMIT, served: bool = False) -> None:
+def write(
+    sections: Sequence[Section],
+    stream: IO[bytes],
+    *,
+    limit: int = LIMIT,
+    served: bool = False,
+    baseline: str | None = None,
+) -> None:
     """The page as bytes of UTF-8. A `served` one saves reviews to the server it comes from."""
-    head = _overview(sections, served).encode(errors="backslashreplace")
+    head = _overview(sections, served, baseline).encode(errors="backslashreplace")
     own = f"<script>{script()}</script>\n".encode()
     comparable = _comparable(sections)
     tested = [pair for number, group in enumerate(comparable) for pair in _pairs(sections, group, number)]
@@ -96,8 +105,9 @@ def _comparable(sections: Sequence[Section]) -> list[list[int]]:
     return list(found.values())
 
 
-def _overview(sections: Sequence[Section], served: bool) -> str:
-    groups = [standings(group) for group in grouped(sections)]
+def _overview(sections: Sequence[Section], served: bool, baseline: str | None) -> str:
+    comparable = grouped(sections)
+    groups = [standings(group) for group in comparable]
     dates = sorted({section.manifest.started_at[:10] for section in sections if section.manifest.started_at})
     return (
         environment()
@@ -112,6 +122,7 @@ def _overview(sections: Sequence[Section], served: bool) -> str:
             sections=sections,
             failed=failures(sections),
             groups=groups,
+            grids=[grid_among(group, baseline) for group in comparable],
             outcome=outcome,
             attention=attention(sections),
             spent=spent(sections),

@@ -160,10 +160,10 @@ def corrected(p: Sequence[float | None]) -> list[float | None]:
 
 
 def tested(values: Floats, groups: NDArray[np.int64]) -> Iterator[dict[str, float | None]]:
-    """Mean, interval and p of each column; see Difference for what is null."""
+    """Mean, interval and p of each column, which are corrected for each other; see Difference for what is null."""
     if not values.shape[1]:
         return
-    for average, low, high, p in zip(*paired_difference(values, groups), strict=True):
+    for average, low, high, p in zip(*paired_difference(values, groups, tests=values.shape[1]), strict=True):
         spread = high - low > ROUNDING
         yield {
             "mean": float(average),

@@ -11,8 +11,9 @@ from markupsafe import Markup
 from evalsuite.records import Interval, Rate
 from evalsuite.reporting import words
 from evalsuite.reporting.agreement import report_of
-from evalsuite.reporting.boards import bars, chance, difference, measured, plots, resources, title
-from evalsuite.reporting.charts import visible
+from evalsuite.reporting.boards import bars, chance, difference, legend, measured, plots, taken, title
+from evalsuite.reporting.charts import number, visible, whisker
+from evalsuite.reporting.gridpage import deviation, headline, shape, signed, variance
 from evalsuite.reporting.recognised import recognised, recognised_chart
 from evalsuite.reporting.standings import problem
 
@@ -33,20 +34,30 @@ def environment() -> Environment:
         title=title,
         bars=bars,
         plots=plots,
-        resources=resources,
         recognised=recognised,
         recognised_chart=recognised_chart,
+        taken=taken,
+        legend=legend,
+        number=number,
+        whisker=whisker,
+        measures=words.MEASURES,
+        helps=words.HELPS,
     )
     found.filters.update(
         chance=chance,
         cost=words.cost,
         counted=_counted,
+        deviation=deviation,
         difference=difference,
+        headline=headline,
         measured=_measured,
         problem=problem,
         rate=words.rate,
         reviewed=report_of,
+        shape=shape,
+        signed=signed,
         tokens=words.tokens,
+        variance=variance,
         zip=zip,
     )
     return found

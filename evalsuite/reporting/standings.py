@@ -12,20 +12,23 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import ascii_letters
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from evalsuite.records import Interval, LabSummary, QueryResult, Rate, Summary
 from evalsuite.reporting import words
 from evalsuite.reporting.charts import isolated, number, visible
 from evalsuite.reporting.compare import pairs
 from evalsuite.reporting.sections import Section
-from evalsuite.statistics import EXACT_GROUPS, FLIPS
+
+if TYPE_CHECKING:
+    from evalsuite.reporting.seals import Seal
 
 HEADLINE = "nDCG@10"
 LEVEL = 0.05
 LARGEST = 1e12
 LONGEST = 80
 UNNAMED = "unspecified"
+TELLING = 5  # queries from which on equal scores are no chance
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Board:
-    """One ranking: a measure on one mechanism's queries, or on all tasks.
+    """One ranking: a measure on one mechanism's queries by the systems of one track, or on all tasks.
 
     `differences` has every pair: {"a", "b", "mean", "low", "high", "p", "p_corrected"}, the mean b minus a, b the higher
-    placed. `why` says why there are no letters.
+    placed. `why` says why there are no letters. `mechanism` and `track` are None for tasks.
     """
 
     title: str
@@ -53,6 +56,8 @@ class Board:
     differences: list[dict[str, Any]]
     why: str
     words: list[str]
+    mechanism: str | None = None
+    track: str | None = None
 
     @property
     def low(self) -> float:
@@ -65,13 +70,22 @@ class Board:
 
 @dataclass(frozen=True)
 class Standings:
-    """One group: its runs with a result as boards, best first, and those without, each with the reason."""
+    """One group: its runs with a result as boards, best first, and those without, each with the reason.
+
+    `seals` has what seals a run, or None, by its folder, where that was looked into.
+    """
 
     sections: list[Section]
     labels: list[str]
     boards: list[Board]
     without: list[tuple[str, Section, str]]
     notes: list[str]
+    seals: Mapping[Path, Seal | None] = field(default_factory=dict)
+
+    def warnings(self, section: Section) -> list[str]:
+        """What the seal of a bundle says that a reader of its numbers must know."""
+        seal = self.seals.get(section.folder)
+        return seal.bundle.warnings if seal and seal.bundle else []
 
     @property
     def role(self) -> str:
@@ -93,6 +107,11 @@ def role(section: Section) -> str:
     if told in ("verifier", "second-stage"):
         return str(told)
     return "audit" if told == "audit" or any(note.endswith("; no score") for note in section.manifest.notes) else ""
+
+
+def track(section: Section) -> str:
+    """Where a retriever calls an LLM: "none", "query", "index" or "read-everything"."""
+    return str(section.manifest.system.get("track") or "none")
 
 
 def problem(section: Section) -> str | None:
@@ -143,26 +162,46 @@ def _graded(section: Section) -> Hashable:
     return measures, frozenset((unit.id, unit.mechanism, unit.group) for unit in queries)
 
 
-def standings(sections: Sequence[Section], names: Mapping[Path, str] | None = None) -> Standings:
-    """The boards of one group (see `grouped`). `names` tells folders apart where a system was run more than once."""
+def standings(
+    sections: Sequence[Section],
+    names: Mapping[Path, str] | None = None,
+    seals: Mapping[Path, Seal | None] | None = None,
+) -> Standings:
+    """The boards of one group (see `grouped`). `names` tells folders apart where runs go by the same name."""
     labels = _labels(sections, names or {})
     without = [(labels[i], section, why) for i, section in enumerate(sections) if (why := problem(section))]
     kept = [i for i, section in enumerate(sections) if not problem(section)]
     boards = _boards([sections[i] for i in kept], [labels[i] for i in kept])
-    order = {id(place.section): rank for rank, place in enumerate(boards[0].places)} if boards else {}
-    kept.sort(key=lambda i: order.get(id(sections[i]), 0))
-    notes = []
-    for name, n in Counter(_system(section) for section in sections).items():
-        if n > 1:
-            notes.append(f"{isolated(name)} was run {n} times; each run is shown by its folder.")
+    order: dict[int, int] = {}
+    for board in boards:
+        for place in board.places:
+            order.setdefault(id(place.section), len(order))
+    kept.sort(key=lambda i: order[id(sections[i])])
+    notes = _repeated(sections)
     machines = {str([section.manifest.environment.get(key) for key in ("platform", "cpus")]) for section in sections}
     if len(machines) > 1:
         notes.append("These runs were made on different machines: their times do not compare.")
-    return Standings([sections[i] for i in kept], [labels[i] for i in kept], boards, without, notes)
+    return Standings([sections[i] for i in kept], [labels[i] for i in kept], boards, without, notes, seals or {})
 
 
 def _system(section: Section) -> str:
     return str(section.manifest.system.get("name") or section.run_id)
+
+
+def _repeated(sections: Sequence[Section]) -> list[str]:
+    """Names that several runs have: those of one system, or of systems that only share the name."""
+    by_name: dict[str, list[dict[str, Any]]] = {}
+    for section in sections:
+        settings = {key: value for key, value in section.manifest.system.items() if key != "facts"}
+        by_name.setdefault(_system(section), []).append(settings)
+    notes = []
+    for name, found in by_name.items():
+        if all(settings == found[0] for settings in found[1:]):
+            told = f"{isolated(name)} was run {len(found)} times; each run is shown by its folder."
+        else:
+            told = f"{len(found)} runs with different settings go by the name {isolated(name)}; each is shown by its folder."
+        notes += [told] if len(found) > 1 else []
+    return notes
 
 
 def _labels(sections: Sequence[Section], names: Mapping[Path, str]) -> list[str]:
@@ -183,13 +222,9 @@ def _boards(sections: list[Section], labels: list[str]) -> list[Board]:
     summaries = [section.summary for section in sections if isinstance(section.summary, Summary)]
     names = list(summaries[0].measures)
     headline = HEADLINE if HEADLINE in names else names[0]
+    tracks = sorted({track(section) for section in sections}, key=lambda name: (name != "none", name))
     boards = []
     for mechanism in summaries[0].by_mechanism:
-        places = []
-        for section, summary, label in zip(sections, summaries, labels, strict=True):
-            values = summary.by_mechanism[mechanism]
-            shown = {name: values[name] for name in names}
-            places.append(Place(label, section, values[headline], measures=shown))
         units = [unit for unit in sections[0].units if isinstance(unit, QueryResult)]
         clusters = {
             ("group", unit.group) if unit.group is not None else ("query", unit.id)
@@ -197,7 +232,17 @@ def _boards(sections: list[Section], labels: list[str]) -> list[Board]:
             if (unit.mechanism or UNNAMED) == mechanism
         }
         title = "all queries" if mechanism == UNNAMED else f"{mechanism} queries"
-        boards.append(_board(title, headline, headline, places, mechanism, len(clusters), "query group"))
+        for own in tracks:
+            places = []
+            for section, summary, label in zip(sections, summaries, labels, strict=True):
+                if track(section) == own:
+                    values = summary.by_mechanism[mechanism]
+                    shown = {name: values[name] for name in names}
+                    places.append(Place(label, section, values[headline], measures=shown))
+            told = title if tracks == ["none"] else f"{title}, track {own}"
+            found = _board(told, headline, headline, places, mechanism, len(clusters), "query group")
+            said = [*found.words, *_alike(found.places, mechanism)]
+            boards.append(replace(found, mechanism=mechanism, track=own, words=said))
     return boards
 
 
@@ -245,8 +290,7 @@ def _untestable(n: int, n_groups: int, unit: str) -> str:
     if n < 2:
         return "one system alone"
     n_pairs = math.comb(n, 2)
-    least = 2.0 ** (1 - n_groups) if n_groups <= EXACT_GROUPS else 1 / (1 + FLIPS)
-    if n_groups < 2 or least * n_pairs > LEVEL:
+    if n_groups < 2 or n_pairs * 2.0 ** (1 - n_groups) > LEVEL:
         return f"{words.count(n_groups, unit)} cannot show a difference at 5 % among {n} systems"
     return ""
 
@@ -289,6 +333,23 @@ def _words(measure: str, places: list[Place], why: str) -> list[str]:
     }
     ties = [f"{_joined(members)} do not differ." for members in sets.values() if len(members) > 1]
     return said + (ties or [f"All {len(places)} systems differ from each other."])
+
+
+def _alike(places: list[Place], mechanism: str) -> list[str]:
+    """Which systems score the same on every query, where chance does not bring that about, in sentences."""
+    found: dict[Hashable, list[Place]] = {}
+    several = Counter(round(place.value.mean, 9) for place in places)
+    for place in places:
+        if several[round(place.value.mean, 9)] == 1:
+            continue
+        scores = {
+            unit.id: tuple(sorted(unit.measures.items()))
+            for unit in place.section.units
+            if isinstance(unit, QueryResult) and (unit.mechanism or UNNAMED) == mechanism
+        }
+        if len(scores) >= TELLING and any(value not in (0, 1) for own in scores.values() for _, value in own):
+            found.setdefault(frozenset(scores.items()), []).append(place)
+    return [f"{_joined(same)} have the same scores on every query." for same in found.values() if len(same) > 1]
 
 
 def _name(place: Place) -> str:

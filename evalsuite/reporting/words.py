@@ -7,6 +7,8 @@ from typing import Any
 from evalsuite.records import LabSummary, Rate
 
 VERDICTS = {"pass": "✓ pass", "fail": "✗ fail", "error": "! error"}
+MEASURES = {"criterion_rate": "criterion rate", "all_pass": "all-pass"}
+HELPS = {1: "helps", -1: "harms", 0: "cannot be told"}
 
 
 def rate(value: Rate) -> str:

@@ -70,7 +70,7 @@ class Corpus:
 
     Documents stay on disk: `documents()` streams them anew on every call, so memory holds ids, not texts.
     `exclusions` are (query, document) pairs, int [n, 2], removed from every ranking before any cut.
-    `same_text` int [documents] gives, per document, the first document with the same contents.
+    `same_text` int [documents] gives, per document, the first document with the same contents; `no_text` are those without any.
     `copies` are ids of documents merged into their first copy, with its number (see `merge_copies`).
     `unjudged_queries` are ids that the corpus has but this view does not judge.
     `root` is the folder it was read from, `card` its corpus.yaml.
@@ -86,6 +86,7 @@ class Corpus:
     qrels: Qrels = field(default_factory=lambda: Qrels.of(*np.empty((3, 0), dtype=np.int64)))
     exclusions: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
     same_text: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    no_text: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     copies: dict[str, int] = field(default_factory=dict)
     unjudged_queries: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
@@ -157,6 +158,7 @@ def merge_copies(corpus: Corpus, where: str) -> Corpus:
         stream=lambda: (d for d, copy in zip(corpus.stream(), dropped, strict=True) if not copy),
         exclusions=pairs,
         same_text=np.arange(int((~dropped).sum())),
+        no_text=np.unique(number[corpus.no_text]),
         copies={corpus.doc_ids[i]: int(number[i]) for i in np.flatnonzero(dropped)},
         documents_sha256=f"{corpus.documents_sha256}-merged",
     )

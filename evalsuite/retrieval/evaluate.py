@@ -246,14 +246,17 @@ class _Evaluation:
     def _measured(self, seconds: dict[str, float], resumed: int) -> dict[str, Any]:
         facts = dict(getattr(self.system.retriever, "facts", {}))
         searched = len(self.corpus.queries) - resumed
+        read = facts.pop("made_elsewhere", False)
+        free = self.system.builtin and not read
+        timed = seconds["search"] > 0 and not read
         usage = {
-            "tokens": facts.pop("tokens", 0 if self.system.builtin else "unknown"),
-            "cost": _known(facts.pop("cost", 0 if self.system.builtin else None)),
-            "seconds": {part: round(value, 3) for part, value in seconds.items()},
-            "queries_per_second": round(searched / seconds["search"], 1) if seconds["search"] > 0 else None,
+            "tokens": facts.pop("tokens", 0 if free else "unknown"),
+            "cost": _known(facts.pop("cost", 0 if free else None)),
+            "seconds": {part: None if read else round(value, 3) for part, value in seconds.items()},
+            "queries_per_second": round(searched / seconds["search"], 1) if timed else None,
             "seconds_per_query": _percentiles(facts.pop("seconds_per_query", None)),
             "index_bytes": facts.pop("index_bytes", None),
-            "peak_memory_bytes": _peak_memory(),
+            "peak_memory_bytes": None if read else _peak_memory(),
             "index_cached": facts.pop("cached", False),
             "query_vectors_cached": facts.pop("query_vectors_cached", False),
         }
@@ -352,7 +355,7 @@ def _known(cost: float | None) -> float | str:
 
 
 def _percentiles(seconds: list[float] | None) -> dict[str, float] | None:
-    return {f"p{q}": round(float(np.percentile(seconds, q)), 3) for q in (50, 95)} if seconds else None
+    return {f"p{q}": round(float(np.percentile(seconds, q)), 6) for q in (50, 95, 99)} if seconds else None
 
 
 def _told(error: Exception, stage: str) -> str:

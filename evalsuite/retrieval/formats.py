@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +20,17 @@ from evalsuite.progress import track
 from evalsuite.retrieval.corpus import Corpus, Document, Qrels, Query, merge_copies
 from evalsuite.retrieval.layouts import Card, Layout, find_layout, huggingface_layout
 from evalsuite.storage import sha256_file, sha256_json
-from evalsuite.textfiles import identifier, number, read_jsonl, read_lines, require_file
+from evalsuite.textfiles import identifier, number, read_jsonl, read_lines, require_file, unique_keys
 
 PREFERRED_VIEWS = ("gold", "test")
+
+
+class ViewError(InputError):
+    """The corpus can be read, but not by that view, or not without one. `views` are those it has."""
+
+    def __init__(self, message: str, views: Iterable[str], *, where: str) -> None:
+        super().__init__(message, where=where)
+        self.views = list(views)
 
 
 def load_corpus(source: str | Path, view: str | None = None) -> Corpus:
@@ -30,7 +38,7 @@ def load_corpus(source: str | Path, view: str | None = None) -> Corpus:
 
     `source` is a folder (ours, BEIR's or OBLIQ-Bench's layout), "ir_datasets:ID" or "hf:owner/name[/config][@revision]".
     `view` names the judgements: gold, pooled, or a BEIR split; by default the card's, else gold, else test, else the only one.
-    Raises InputError naming file and line for anything that cannot be scored as it stands.
+    Raises InputError naming file and line for anything that cannot be scored as it stands, ViewError for another view.
     """
     text = str(source)
     if text.startswith("ir_datasets:"):
@@ -182,17 +190,9 @@ def _split(queries: dict[str, tuple[str, Query]], path: Path) -> dict[str, tuple
 
 
 def _exclusions(path: Path) -> dict[str, list[str]]:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in table:
-                raise InputError(f"key {key!r} appears twice", where=str(path))
-            table[key] = value
-        return table
-
     try:
-        content = json.loads(require_file(path).read_text(encoding="utf-8-sig"), object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        content = json.loads(require_file(path).read_text(encoding="utf-8-sig"), object_pairs_hook=unique_keys)
+    except ValueError as error:
         raise InputError(f"is not JSON: {error}", where=at(path, getattr(error, "lineno", None))) from error
     except RecursionError as error:
         raise InputError("is nested too deeply to be read", where=str(path)) from error
@@ -225,6 +225,7 @@ def _load(layout: Layout, view: str | None) -> Corpus:
         files=_hashes(layout, parts),
         stream=lambda: (document for _, document in _documents(layout.documents)),
         same_text=scanned.same_text,
+        no_text=scanned.no_text,
         notes=[*layout.notes, *scanned.notes],
         documents_sha256=scanned.documents_sha256,
         root=layout.root,
@@ -267,12 +268,13 @@ def _choose_view(layout: Layout, view: str | None) -> str:
     if wanted is None and len(layout.views) == 1:
         wanted = next(iter(layout.views))
     if wanted is None:
-        raise InputError(
-            f"has several views: {', '.join(layout.views)}; choose one with --view", where=str(layout.root)
-        )
+        told = f"has several views: {', '.join(layout.views)}; choose one with --view"
+        raise ViewError(told, layout.views, where=str(layout.root))
     if wanted not in layout.views:
-        where = str(layout.root) if view else str(layout.root / "corpus.yaml")
-        raise InputError(f"has no view {wanted!r}; it has {', '.join(layout.views)}", where=where)
+        told = f"has no view {wanted!r}; it has {', '.join(layout.views)}"
+        if view is None:
+            raise InputError(told, where=str(layout.root / "corpus.yaml"))
+        raise ViewError(told, layout.views, where=str(layout.root))
     return wanted
 
 
@@ -281,6 +283,7 @@ class Scan(NamedTuple):
 
     doc_ids: list[str]
     same_text: NDArray[np.int64]
+    no_text: NDArray[np.int64]
     documents_sha256: str
     notes: list[str]
 
@@ -291,7 +294,7 @@ def scan(read: Callable[[], Iterator[tuple[str, Document]]], where: str) -> Scan
     A document without text is kept and noted, not refused: Cranfield has two, one of them relevant.
     """
     numbers: dict[str, int] = {}
-    empty: list[str] = []
+    empty: dict[int, str] = {}
     texts = bytearray()
     digest = hashlib.sha256()
     with track("reading documents") as advance:
@@ -303,7 +306,7 @@ def scan(read: Callable[[], Iterator[tuple[str, Document]]], where: str) -> Scan
             contents = document.contents.encode()
             digest.update(f"{document.id}\0{document.title}\0{document.text}\0".encode())
             if not contents:
-                empty.append(where)
+                empty[len(numbers)] = where
             numbers[document.id] = len(numbers)
             texts += hashlib.blake2b(contents, digest_size=8).digest()
             if len(numbers) % 1000 == 0:
@@ -311,8 +314,9 @@ def scan(read: Callable[[], Iterator[tuple[str, Document]]], where: str) -> Scan
     if not numbers:
         raise InputError("holds no documents", where=where)
     _, first, inverse = np.unique(np.frombuffer(texts, dtype=np.uint64), return_index=True, return_inverse=True)
-    notes = [f"{len(empty)} documents have no text, the first at {empty[0]}"] if empty else []
-    return Scan(list(numbers), first[inverse].astype(np.int64), digest.hexdigest(), notes)
+    notes = [f"{len(empty)} documents have no text, the first at {next(iter(empty.values()))}"] if empty else []
+    no_text = np.array(list(empty), dtype=np.int64)
+    return Scan(list(numbers), first[inverse].astype(np.int64), no_text, digest.hexdigest(), notes)
 
 
 def judge(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from evalsuite.errors import InputError, MissingDependencyError
 from evalsuite.retrieval.corpus import Corpus, Document, Query
-from evalsuite.retrieval.formats import judge, scan
+from evalsuite.retrieval.formats import ViewError, judge, scan
 
 
 def load(name: str, view: str | None) -> Corpus:
@@ -23,7 +23,8 @@ def load(name: str, view: str | None) -> Corpus:
         ) from error
     place = f"ir_datasets:{name}"
     if view not in (None, "qrels"):
-        raise InputError(f"has no view {view!r}; an ir_datasets id names one set of judgements", where=place)
+        told = f"has no view {view!r}; an ir_datasets id names one set of judgements"
+        raise ViewError(told, ["qrels"], where=place)
     try:
         dataset = ir_datasets.load(name)
         lacking = [part for part in ("docs", "queries", "qrels") if not getattr(dataset, f"has_{part}")()]
@@ -62,6 +63,7 @@ def load(name: str, view: str | None) -> Corpus:
         notes=scanned.notes,
         stream=lambda: (document for _, document in documents()),
         same_text=scanned.same_text,
+        no_text=scanned.no_text,
         documents_sha256=scanned.documents_sha256,
     )
     judge(corpus, found, rows, place)

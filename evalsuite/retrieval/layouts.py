@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from evalsuite.errors import InputError, at, shown
 from evalsuite.textfiles import require_file
+from evalsuite.yamlfiles import load_yaml
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".parquet")
 # OBLIQ-Bench names its mechanisms by folder; ours are the singular terms of the paper.
@@ -215,7 +216,7 @@ def _read_card(path: Path) -> Card:
     if not path.exists():
         return Card()
     try:
-        content = yaml.safe_load(require_file(path).read_text(encoding="utf-8-sig"))
+        content = load_yaml(require_file(path).read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         where = at(path, mark.line + 1 if mark else None)

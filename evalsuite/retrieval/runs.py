@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evalsuite.errors import InputError, at
+from evalsuite.errors import InputError, at, shown
 from evalsuite.retrieval.corpus import Corpus
-from evalsuite.textfiles import identifier, number, read_jsonl, read_lines
+from evalsuite.textfiles import Refuse, identifier, number, read_jsonl, read_lines, refuse
 
 Scores = Mapping[str, Mapping[str, float]]
+# Line number, query id, document id, score and rank as written; the rank is None in forms that have none.
+Entry = tuple[int, str, str, Any, str | None]
 
 
 @dataclass
@@ -113,79 +115,98 @@ def _best_of_copies(
 # ---------------------------------------------------------------- files
 
 
-def read_run(path: Path, corpus: Corpus) -> Run:
+def read_run(path: Path, corpus: Corpus, refuse: Refuse = refuse) -> Run:
     """A run file: TREC (qid Q0 docid rank score tag), TSV (the same, TAB-separated, ids may hold spaces; or qid docid
     score), JSONL ({"qid", "docid", "score"}); each also .gz.
 
     Raises InputError with file and line for an unknown query or document, a document ranked twice, a score that is no
     finite number, a wrong number of columns. Queries that the corpus knows but the view does not judge are left out.
+    A `refuse` of one's own gets every such error, and the run is what the sound lines say.
     """
     rows: dict[int, tuple[list[int], list[float]]] = {}
     seen: set[int | tuple[int, str]] = set()
     unjudged = corpus.unjudged_queries
-    line = 0
-    for line, query, document, score in _entries(path):
+    line, judged = 0, False
+    for line, query, document, score, _ in entries(path, refuse):
         where = at(path, line)
         row = corpus.query_number.get(query)
         if row is None and query not in unjudged:
-            raise InputError(f"query {query!r} is not in {corpus.name}", where=where)
-        if document not in corpus.doc_number:
-            raise InputError(f"document {document!r} is not in {corpus.name}", where=where)
-        value = number(score, "score", where)
-        if row is None:
+            refuse(InputError(f"query {query!r} is not in {corpus.name}", where=where))
+        judged = judged or row is not None
+        place = corpus.doc_number.get(document)
+        if place is None:
+            refuse(InputError(f"document {document!r} is not in {corpus.name}", where=where))
+        try:
+            value = number(score, "score", where)
+        except InputError as error:
+            refuse(error)
             continue
-        place = corpus.doc_number[document]
+        if row is None or place is None:
+            continue
         key = (row, document) if corpus.copies else row * len(corpus) + place
         if key in seen:
-            raise InputError(f"document {document!r} is ranked twice for query {query!r}", where=where)
+            refuse(InputError(f"document {document!r} is ranked twice for query {query!r}", where=where))
+            continue
         seen.add(key)
         documents, scores = rows.setdefault(row, ([], []))
         documents.append(place)
         scores.append(value)
     if line == 0:
-        raise InputError("holds no ranking", where=str(path))
-    if not rows:
-        raise InputError(f"ranks no query that view {corpus.view!r} judges", where=str(path))
+        refuse(InputError("holds no ranking", where=str(path)))
+    elif not judged:
+        refuse(InputError(f"ranks no query that view {corpus.view!r} judges", where=str(path)))
     arrays = [(np.array(d), np.array(s)) for d, s in rows.values()]
     if corpus.copies:
         arrays = [_best_of_copies(d, s) for d, s in arrays]
     return Run.of_rows(rows, [d for d, _ in arrays], [s for _, s in arrays])
 
 
-def _entries(path: Path) -> Iterator[tuple[int, str, str, Any]]:
-    """Yield (line, query id, document id, score as written)."""
+def entries(path: Path, refuse: Refuse = refuse) -> Iterator[Entry]:
+    """The lines of a run file of any form; those that cannot be read go to `refuse`."""
     if ".jsonl" in path.suffixes:
-        for line, record in read_jsonl(path):
+        for line, record in read_jsonl(path, refuse, unique=True):
+            where = at(path, line)
             lacking = [key for key in ("qid", "docid", "score") if key not in record]
             if lacking:
-                raise InputError(f"has no {', '.join(lacking)}; needed are qid, docid, score", where=at(path, line))
-            yield (
-                line,
-                identifier(record, "qid", at(path, line)),
-                identifier(record, "docid", at(path, line)),
-                record["score"],
-            )
+                refuse(InputError(f"has no {', '.join(lacking)}; needed are qid, docid, score", where=where))
+                continue
+            try:
+                names = identifier(record, "qid", where), identifier(record, "docid", where)
+            except InputError as error:
+                refuse(error)
+                continue
+            yield line, *names, record["score"], None
         return
     columns, tabs, header = 0, False, True
-    for line, text in read_lines(path):
+    for line, text in read_lines(path, refuse):
         if not text.strip():
             continue
         if columns == 0:
-            columns = len(text.split("\t"))
-            tabs = columns in (3, 6) or (columns > 1 and len(text.split()) != 6)
-            columns = columns if tabs else 6
+            between = len(text.split("\t"))
+            tabs = between in (3, 6) or (between > 1 and len(text.split()) != 6)
         cells = text.split("\t") if tabs else text.split()
-        if len(cells) != columns or columns not in (3, 6):
-            needed = "qid Q0 docid rank score tag (6), or TAB-separated qid docid score (3)"
-            raise InputError(f"has {len(cells)} columns; needed are {needed}", where=at(path, line))
+        if len(cells) not in ((columns,) if columns else (3, 6) if tabs else (6,)):
+            refuse(InputError(_columns_fault(cells, text, tabs, columns), where=at(path, line)))
+            continue
+        columns = len(cells)
         if columns == 3:
             if header and cells[2].strip().lower() == "score":
                 header = False
                 continue
             header = False
-            yield line, cells[0], cells[1], cells[2]
+            yield line, cells[0], cells[1], cells[2], None
         else:
-            yield line, cells[0], cells[2], cells[4]
+            yield line, cells[0], cells[2], cells[4], cells[3]
+
+
+def _columns_fault(cells: list[str], text: str, tabs: bool, columns: int) -> str:
+    """`columns` are those of the lines before, 0 where none could be read."""
+    needed = ["qid Q0 docid rank score tag (6)"] if columns != 3 else []
+    needed += ["TAB-separated qid docid score (3)"] if columns != 6 else []
+    return (
+        f"has {len(cells)} {'column' if len(cells) == 1 else 'columns'} between {'TABs' if tabs else 'spaces'}"
+        f"{', the separator of this file' if columns else ''}; found {shown(text)}; needed are {', or '.join(needed)}"
+    )
 
 
 def run_lines(run: Run, corpus: Corpus, tag: str) -> bytes:

@@ -11,6 +11,7 @@ from evalsuite.statistics.bootstrap import (
     bootstrap_ratios,
 )
 from evalsuite.statistics.correlation import kendall_tau, rank_correlation, spearman
+from evalsuite.statistics.crossed import Component, Spread, best_minus_worst, crossed_components
 from evalsuite.statistics.groups import group_numbers, shared_clusters
 from evalsuite.statistics.paired import (
     EXACT_GROUPS,
@@ -29,10 +30,14 @@ __all__ = [
     "LEVEL",
     "RESAMPLES",
     "SEED",
+    "Component",
     "Floats",
+    "Spread",
+    "best_minus_worst",
     "bootstrap_means",
     "bootstrap_ratios",
     "cohen_kappa",
+    "crossed_components",
     "group_numbers",
     "gwet_ac1",
     "holm",

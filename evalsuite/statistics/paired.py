@@ -13,14 +13,18 @@ from evalsuite.statistics.bootstrap import BLOCK, LEVEL, SEED, Floats, bootstrap
 
 EXACT_GROUPS = 13
 FLIPS = 10_000
+FLIPS_PER_TEST = 40
 
 
-def paired_difference(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
+def paired_difference(
+    values: Floats, groups: NDArray[np.int64], *, tests: int = 1
+) -> tuple[Floats, Floats, Floats, Floats]:
     """Mean paired difference of each column of `values` [n, m], its 95 % interval, and a two-sided p-value.
 
     A value is new minus old of one unit, so that positive means more. `groups` [n] are 0, 1, ...; units of one group are
     resampled together (bootstrap_ratios) and change their sign together in the randomisation test: all sign changes
-    up to EXACT_GROUPS groups, else FLIPS seeded ones with p = (1 + hits) / (1 + FLIPS), which is never 0. Equal
+    up to EXACT_GROUPS groups, else FLIPS seeded ones with p = (1 + hits) / (1 + FLIPS), which is never 0. Where p is to be
+    corrected over more than 250 `tests` there are FLIPS_PER_TEST for each, or no pair could be found to differ. Equal
     differences of 0 have p = 1. Returns (mean [m], low [m], high [m], p [m]); interval and p are NaN with fewer than two groups.
     Source: Smucker, Allan & Carterette (2007), CIKM; p-values of random flips: Phipson & Smyth (2010), SAGMB 9.
     """
@@ -32,20 +36,20 @@ def paired_difference(values: Floats, groups: NDArray[np.int64]) -> tuple[Floats
         return mean, low, high, np.full(columns, np.nan)
     least = np.abs(sums.sum(axis=0)) - 1e-10 * np.abs(sums).sum(axis=0)  # what rounding hides is a tie
     hits, flips = np.zeros(columns), 0
-    for signs in _flips(n_groups):
+    for signs in _flips(n_groups, max(FLIPS, FLIPS_PER_TEST * tests)):
         hits += (np.abs(signs @ sums) >= least).sum(axis=0)
         flips += len(signs)
     return mean, low, high, hits / flips if n_groups <= EXACT_GROUPS else (1 + hits) / (1 + flips)
 
 
-def _flips(n_groups: int) -> Iterator[Floats]:
-    """Signs of the groups in each flip: blocks float [.., groups]; of two opposite ones, which say the same, one."""
+def _flips(n_groups: int, least: int) -> Iterator[Floats]:
+    """Signs of the groups in at least so many flips: blocks float [.., groups]; of two opposite ones, which say the same, one."""
     if n_groups <= EXACT_GROUPS:
         numbers = np.arange(2 ** (n_groups - 1))[:, None]
         yield _signs(numbers >> np.arange(n_groups) & 1)
         return
     rng = np.random.default_rng(SEED)
-    for _ in range(FLIPS // BLOCK):
+    for _ in range(-(-least // BLOCK)):
         bits = np.frombuffer(rng.bytes(BLOCK * (-(-n_groups // 8))), np.uint8).reshape(BLOCK, -1)
         yield _signs(np.unpackbits(bits, axis=1, count=n_groups))
 

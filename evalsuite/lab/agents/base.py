@@ -89,6 +89,7 @@ class Ending:
     tokens: dict[str, int] = field(default_factory=dict)  # input, output, cached (part of input)
     cost: float | None = 0.0
     context: list[dict[str, int]] = field(default_factory=list)  # per turn, characters by origin
+    flags: list[dict[str, str]] = field(default_factory=list)  # what a reader of the trial must know: flag, where, text
 
 
 @dataclass
@@ -106,6 +107,7 @@ class Assignment:
     task: Task | None = None  # only for agents with `privileged = True`
     notes: tuple[str, ...] = ()  # what earlier trials of the task left with `remember`, where the profile has a memory
     remember: Callable[[str], None] | None = None
+    merged: Callable[[str], None] | None = None  # keeps one text in the place of `notes`, for the trials that follow
     so_far: Ending = field(
         default_factory=lambda: Ending("done")
     )  # kept current by agents with a model, in case of a timeout

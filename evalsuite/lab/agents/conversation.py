@@ -96,6 +96,12 @@ class Conversation:
         old = self._turns[:-keep]
         return sum(_length(part) for response, request in old for part in (*response.parts, *request.parts))
 
+    def fitting(self, keep: int, limit: int) -> int:
+        """How many of the last `keep` turns stay within `limit` beside what comes before all turns; at least one."""
+        while keep > 1 and self.size - self.older(keep) > limit:
+            keep -= 1
+        return keep
+
     def summed_up(self, text: str, keep: int) -> None:
         """Put the model's own summary in the place of all turns but the last `keep`."""
         self._turns = self._turns[-keep:]

@@ -31,13 +31,12 @@ BUILTIN: dict[str, tuple[str, str]] = {
     "random": ("controls", "Random"),
     "prior": ("controls", "Prior"),
     "runfile": ("runfile", "RunFile"),
+    "http": ("endpoint", "Endpoint"),
     "recorded": (".verifiers.recorded", "Recorded"),
     "cross-encoder": (".verifiers.crossencoder", "CrossEncoderVerifier"),
     "llm": (".verifiers.llm", "LLMVerifier"),
 }
-GRAMMAR = (
-    "NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class; key=(NAME:key=value,...) for one inside another"
-)
+GRAMMAR = "NAME[:key=value,...], hybrid:A+B, runfile:PATH, http://HOST:PORT[,key=value,...], module:Class; key=(NAME:key=value,...) for one inside another"
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,16 @@ def plugins() -> dict[str, EntryPoint]:
 
 
 def create(spec: str | Retriever, cache: Path | None = None) -> System:
-    """A system from what the user wrote: NAME[:key=value,...], hybrid:A+B, runfile:PATH, module:Class, or an object.
+    """A system from what the user wrote: NAME[:key=value,...], hybrid:A+B, runfile:PATH, http://HOST:PORT, module:Class, or an object.
 
     Raises UsageError naming what would be accepted.
     """
     if not isinstance(spec, str):
         name = str(getattr(spec, "name", type(spec).__name__))
-        return System(name, _checked(spec, name), isinstance(spec, Builtin), known=hasattr(spec, "settings"))
+        return _builtin(name, spec) if isinstance(spec, Builtin) else _foreign(name, spec)
     head, _, rest = spec.partition(":")
+    if head in ("http", "https") and rest.startswith("//"):
+        head, rest = "http", f"url={spec}"
     if head == "hybrid":
         written = rest or "bm25+dense"
         parts = [create(part, cache).retriever for part in _split(written, r"\+(?=[A-Za-z_][\w.-]*(?:[:+]|$))")]
@@ -92,7 +93,7 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
             raise UsageError(
                 f"hybrid fuses built-in retrievers and run files; {foreign[0]} is neither (write runfile:PATH)"
             )
-        return System(_label(spec), builtin_class("hybrid")(parts=parts, cache=cache), builtin=True)  # type: ignore[call-arg]
+        return _builtin(_label(spec), builtin_class("hybrid")(parts=parts, cache=cache))  # type: ignore[call-arg]
     if head == "runfile":
         if not rest:
             raise UsageError("runfile needs a path: runfile:PATH")
@@ -104,7 +105,7 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
             raise UsageError(
                 f"{head} needs {', '.join(f'{name}=' for name in lacking)}; written as {head}:key=value,..."
             )
-        return System(_label(spec, *arguments.values()), kind(**arguments, cache=cache), builtin=True)
+        return _builtin(_label(spec, *arguments.values()), kind(**arguments, cache=cache))
     found = plugins()
     if head in found:
         kind = _import(lambda: found[head].load(), f"entry point {head!r}")
@@ -115,6 +116,14 @@ def create(spec: str | Retriever, cache: Path | None = None) -> System:
         return System(spec, _checked(_build(kind, written, spec), spec), builtin=False)
     names = ", ".join([*BUILTIN, *found])
     raise UsageError(f"{spec!r} is not a retriever; accepted are {names}; written as {GRAMMAR}")
+
+
+def _builtin(name: str, retriever: Builtin) -> System:
+    return System(name, _checked(retriever, name), builtin=not retriever.live)
+
+
+def _foreign(name: str, retriever: Any) -> System:
+    return System(name, _checked(retriever, name), builtin=False, known=hasattr(retriever, "settings"))
 
 
 def _label(spec: str, *values: Any) -> str:

@@ -42,14 +42,17 @@ class Retriever(Protocol):
 class Builtin(ABC):
     """Base of the built-in retrievers: its dataclass fields are its settings, `facts` is what it measured of itself.
 
+    `live` says that its answers are another machine's: a finished run never stands for a new one.
     `role` keeps what only reorders candidates apart from first stages, `track` says where it spends calls of an LLM.
     `facts` may hold "tokens" {input, output, cached}, "cost" (USD or None: unknown) and "seconds_per_query" [..]: its usage;
-    and "notes" [..]: what a reader of its numbers must know. `trace` is what an LLM made of the queries of the last search,
-    one record {"qid", "system", ...} each; it is kept in artifacts/trace/.
+    "made_elsewhere": it only reads a ranking, so what that took is unknown; and "notes" [..]: what a reader of its numbers
+    must know. `trace` is what an LLM made of the queries of the last search, one record {"qid", "system", ...} each; it is
+    kept in artifacts/trace/.
     """
 
     role: ClassVar[Role] = "retriever"
     track: ClassVar[Track] = "none"
+    live: ClassVar[bool] = False
     cache: Path | None = field(default=None, kw_only=True, metadata={"setting": False})
     facts: dict[str, Any] = field(default_factory=dict, init=False, metadata={"setting": False})
     trace: list[dict[str, Any]] = field(default_factory=list, init=False, metadata={"setting": False})

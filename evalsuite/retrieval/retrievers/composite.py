@@ -44,6 +44,10 @@ class Composite(Builtin):
     def track(self) -> Track:  # type: ignore[override]
         return max((self.own_track, *(part.track for part in self.inner)), key=get_args(Track).index)
 
+    @property
+    def live(self) -> bool:  # type: ignore[override]
+        return any(part.live for part in self.inner)
+
 
 def part_of(owner: str, written: str, cache: Path | None) -> Builtin:
     """The system that `owner` is built over, from what the user wrote. Raises UsageError for what cannot be one."""

@@ -36,7 +36,7 @@ class RunFile(Builtin):
         run = in_order(read_run(Path(self.path), corpus), corpus)
         self._rows = {corpus.queries[query].id: row for row, query in enumerate(run.queries)}
         self._run = run
-        self.facts = {"depth": int(run.documents.shape[1])}
+        self.facts = {"depth": int(run.documents.shape[1]), "made_elsewhere": True}
 
     def search(self, queries: Sequence[Query], k: int) -> Hits:
         depth = min(k, self._run.documents.shape[1])
