@@ -4,6 +4,10 @@ import asyncio
 import json
 import os
 import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +117,26 @@ def plain(summary: Any) -> Any:
     """A summary without times."""
     text = re.sub(r'"seconds": [0-9.e-]+', '"seconds": 0', summary.model_dump_json(indent=0))
     return json.loads(text)
+
+
+@contextmanager
+def json_server(answer: Callable[[Any], tuple[int, Any]]) -> Iterator[str]:
+    """The address of a server on this machine; `answer` takes the body of a request and gives status and body of the reply."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            status, body = answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()

@@ -3,13 +3,12 @@
 import asyncio
 import json
 import re
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from labkit import MEMO, results_of, turns, write_task
+from labkit import MEMO, json_server, results_of, turns, write_task
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelRequest, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.tools import Tool
 from pydantic_ai.usage import RequestUsage
@@ -570,25 +569,14 @@ REPLIES = [
 def server():
     """A server on this machine that gives one reply to everything: server.reply = (status, body); server.asked."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.server.asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            status, body = self.server.reply
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    found = SimpleNamespace(asked=[], reply=None)
 
-        def log_message(self, *_):
-            pass
+    def answer(body):
+        found.asked.append(body)
+        return found.reply
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.url = [], f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.shutdown()
+    with json_server(answer) as found.url:
+        yield found
 
 
 @pytest.mark.parametrize(("status", "body", "kind"), REPLIES)

@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from conftest import write_beir
-from labkit import MEMO, write_task
+from labkit import MEMO, json_server, write_task
 from test_pytest_plugin import interrupted, logged, runs, status
 
 from evalsuite import lab_run
@@ -177,35 +176,22 @@ def test_ungraded_is_an_error_and_a_spent_budget_a_skip(project, run):
 def server():
     """An OpenAI-compatible server on loopback that works, judges and rewrites by a script; `asked` counts its requests."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.server.asked += 1
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            message = scripted(body)
-            content = json.dumps(
-                {
-                    "id": "x",
-                    "object": "chat.completion",
-                    "created": 0,
-                    "model": body["model"],
-                    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}],
-                    "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
-                }
-            ).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    found = SimpleNamespace(asked=0)
 
-        def log_message(self, *_):
-            pass
+    def answer(body):
+        found.asked += 1
+        return 200, {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 0,
+            "model": body["model"],
+            "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **scripted(body)}}],
+            "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        }
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as found:
-        found.asked, found.url = 0, f"http://127.0.0.1:{found.server_port}/v1"
-        threading.Thread(target=found.serve_forever, daemon=True).start()
+    with json_server(answer) as url:
+        found.url = f"{url}/v1"
         yield found
-        found.shutdown()
 
 
 def scripted(body):
